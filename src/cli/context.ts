@@ -1,0 +1,72 @@
+import { homedir, userInfo } from 'node:os';
+import path from 'node:path';
+import { Flags } from '@oclif/core';
+import { type Context, contextFor, type HostFolders } from '../core/context.ts';
+import type { Scope } from '../core/labels.ts';
+
+/** The folders of whoever runs the command. */
+export function hostFolders(env: NodeJS.ProcessEnv): HostFolders {
+  return {
+    home: env.HOME ?? homedir(),
+    isRoot: userInfo().uid === 0,
+    xdgConfigHome: env.XDG_CONFIG_HOME,
+    xdgDataHome: env.XDG_DATA_HOME,
+    xdgCacheHome: env.XDG_CACHE_HOME,
+    xdgRuntimeDir: env.XDG_RUNTIME_DIR,
+  };
+}
+
+/** `-n/--name`, `-c/--config`, `--user/--system`, as upstream spells them. `--scope demo` is for what `v6 demo` made. */
+export const contextFlags = {
+  name: Flags.string({ char: 'n', description: 'name of the configuration' }),
+  config: Flags.string({
+    char: 'c',
+    description: 'path of the configuration file; wins over --name',
+  }),
+  user: Flags.boolean({
+    description: 'configuration in the folders of this user',
+    exclusive: ['system', 'demo'],
+  }),
+  system: Flags.boolean({
+    description: 'configuration in the folders of the system',
+    exclusive: ['user', 'demo'],
+  }),
+  demo: Flags.boolean({
+    description: 'configuration that `v6 demo up` made',
+    exclusive: ['user', 'system'],
+  }),
+};
+
+export interface ContextFlagValues {
+  readonly name?: string | undefined;
+  readonly config?: string | undefined;
+  readonly user?: boolean;
+  readonly system?: boolean;
+  readonly demo?: boolean;
+}
+
+/** The context that the flags name. Upstream's default scopes: user for nodes, system for servers. */
+export function contextFromFlags(
+  type: Context['type'],
+  flags: ContextFlagValues,
+  env: NodeJS.ProcessEnv,
+): Context {
+  const fallback: Scope = type === 'node' ? 'user' : 'system';
+  const scope: Scope = flags.demo
+    ? 'demo'
+    : flags.system
+      ? 'system'
+      : flags.user
+        ? 'user'
+        : fallback;
+  const name =
+    flags.name ??
+    (flags.config === undefined ? 'default' : path.basename(flags.config).replace(/\.ya?ml$/, ''));
+  return contextFor(
+    type,
+    name,
+    scope,
+    hostFolders(env),
+    flags.config === undefined ? undefined : path.resolve(flags.config),
+  );
+}

@@ -1,0 +1,95 @@
+/**
+ * Names and labels of everything we create (design: stable from the first release on).
+ * Upstream's own labels and names are kept beside ours where its tools look for them
+ * (vantage6 4.14 cli/node/start.py, node/docker/task_manager.py).
+ */
+
+/** Whose configuration folder is used; `demo` is the network that `v6 demo` makes. */
+export type Scope = 'user' | 'system' | 'demo';
+
+export type Kind =
+  | 'node'
+  | 'vpn-client'
+  | 'algorithm'
+  | 'vpn-server'
+  | 'portal'
+  | 'server'
+  | 'slot'
+  | 'uplink'
+  | 'one-shot';
+
+export const LABEL = {
+  version: 'v6',
+  kind: 'v6.kind',
+  scope: 'v6.scope',
+  node: 'v6.node',
+  run: 'v6.run',
+} as const;
+
+/** The version that we write into labels; one place, so that images and containers agree. */
+export const V6_VERSION = '0.1.0';
+
+export interface LabelInput {
+  readonly kind: Kind;
+  readonly scope: Scope;
+  readonly node?: string;
+  readonly run?: number;
+}
+
+/** Our labels; on nodes and algorithms upstream's beside them. */
+export function labelsFor({ kind, scope, node, run }: LabelInput): Record<string, string> {
+  return {
+    [LABEL.version]: V6_VERSION,
+    [LABEL.kind]: kind,
+    [LABEL.scope]: scope,
+    ...(node === undefined ? {} : { [LABEL.node]: node }),
+    ...(run === undefined ? {} : { [LABEL.run]: String(run) }),
+    ...(kind === 'node'
+      ? { 'vantage6-type': 'node', name: node ?? '', system: scope === 'system' ? 'True' : 'False' }
+      : {}),
+    ...(kind === 'algorithm'
+      ? { 'vantage6-type': 'algorithm', node: node ?? '', run_id: String(run ?? '') }
+      : {}),
+    ...(kind === 'server' ? { 'vantage6-type': 'server', name: node ?? '' } : {}),
+  };
+}
+
+export const names = {
+  node: (name: string, scope: Scope) => `vantage6-${name}-${scope}`,
+  vpnClient: (name: string, scope: Scope) => `vantage6-${name}-${scope}-vpn-client`,
+  algorithm: (name: string, run: number) => `vantage6-${name}-run-${run}`,
+  server: (name: string, scope: Scope) => `vantage6-${name}-${scope}-server`,
+  portal: (scope: Scope) => `v6-${scope}-portal`,
+  vpnServer: (scope: Scope) => `v6-${scope}-vpn-server`,
+  /** Sorts before every slot network: the engine takes the default route from the first name. */
+  uplink: (scope: Scope, name: string) => `v6a-${scope}-${name}`,
+  slot: (scope: Scope, name: string, index: number) => `v6z-${scope}-${name}-${index}`,
+} as const;
+
+/** Prefixes of the bridges that we name, so that one static rule covers them all. */
+export const BRIDGE_PREFIX = { uplink: 'v6a', slot: 'v6z' } as const;
+
+/** A bridge name of at most 15 characters (IFNAMSIZ − 1): prefix and eleven hex digits derived from `id`. */
+export function bridgeName(
+  prefix: (typeof BRIDGE_PREFIX)[keyof typeof BRIDGE_PREFIX],
+  id: string,
+): string {
+  let a = 0x811c9dc5;
+  let b = 0x01000193;
+  for (const char of id) {
+    const code = char.codePointAt(0) ?? 0;
+    a = Math.imul(a ^ code, 0x01000193) >>> 0;
+    b = Math.imul(b + code, 0x85ebca6b) >>> 0;
+  }
+  return `${prefix}${a.toString(16).padStart(8, '0')}${b.toString(16).padStart(8, '0')}`.slice(
+    0,
+    14,
+  );
+}
+
+const NAME = /^[a-zA-Z0-9_.-]+$/;
+
+/** The rule that upstream has for node and server names. */
+export function isContextName(text: string): boolean {
+  return NAME.test(text) && text.length <= 64;
+}

@@ -1,0 +1,72 @@
+import type { ErrorCode } from '../errors.ts';
+
+/**
+ * What the CLI asks a running node daemon: HTTP/1.1 with JSON over the unix socket `daemon.sock` in the node's run folder.
+ *
+ *   GET  /status        → DaemonStatus
+ *   GET  /verdict       → Verdict; answers when the ladder has one, or after `?waitMs=` (0–120000) with what is known
+ *   POST /vpn/renew     → Verdict of a ladder that starts at the renewal rung; body `{"force": bool}`
+ *   GET  /network       → DaemonNetwork
+ */
+export const DAEMON_SOCKET = 'daemon.sock';
+
+export type Rung = 'existing' | 'renew' | 'new' | 'without';
+
+/** How the credential ladder ended, or where it stands. */
+export interface Verdict {
+  /** `off`: vpn_subnet is empty. `trying`: no answer yet. */
+  readonly state: 'connected' | 'without' | 'off' | 'trying';
+  readonly rung: Rung | null;
+  readonly vpnAddress: string | null;
+  /** Portal calls that this ladder made through the server: 0 when the existing file worked. */
+  readonly portalCalls: number;
+  readonly warning: {
+    readonly code: ErrorCode;
+    readonly message: string;
+    readonly hints: readonly string[];
+  } | null;
+  /** One line per rung that was tried, with what it ended in. */
+  readonly steps: readonly { readonly rung: Rung; readonly outcome: string }[];
+}
+
+export interface DaemonStatus {
+  readonly node: {
+    readonly id: number;
+    readonly name: string;
+    readonly organization: number;
+    readonly collaboration: number;
+  };
+  readonly pid: number;
+  readonly startedAt: string;
+  readonly server: { readonly url: string; readonly connected: boolean };
+  readonly vpn: Verdict & {
+    readonly certificateExpiresAt: string | null;
+    readonly connectedSince: string | null;
+  };
+  readonly slots: { readonly total: number; readonly busy: number };
+  readonly runs: readonly {
+    readonly run: number;
+    readonly task: number;
+    readonly image: string;
+    readonly state: string;
+    readonly since: string;
+  }[];
+  readonly queued: number;
+}
+
+export interface DaemonNetwork {
+  readonly uplink: string;
+  readonly slots: readonly {
+    readonly network: string;
+    readonly subnet: string;
+    readonly bridge: string;
+    readonly run: number | null;
+  }[];
+  readonly vpnClient: {
+    readonly container: string;
+    readonly running: boolean;
+    readonly rules: string;
+  };
+  /** Rules of ours on the host; null when there are none. */
+  readonly hostRules: string | null;
+}

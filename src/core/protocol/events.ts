@@ -1,0 +1,58 @@
+/**
+ * socket.io events in namespace `/tasks` (vantage6 4.14 server, websockets.py). Events are hints: a node that missed one
+ * is correct again after its next re-read over HTTP.
+ */
+export const SOCKET_NAMESPACE = '/tasks';
+
+export interface NewTask {
+  readonly id: number;
+  readonly parent_id: number | null;
+}
+
+export interface KillContainers {
+  readonly collaboration_id: number;
+  readonly node_id?: number;
+  readonly kill_list?: readonly {
+    readonly task_id: number;
+    readonly run_id: number;
+    readonly organization_id: number;
+  }[];
+}
+
+export interface AlgorithmStatusChange {
+  readonly run_id: number;
+  readonly task_id: number;
+  readonly collaboration_id: number;
+  readonly node_id: number;
+  readonly status: string;
+  readonly organization_id: number;
+  readonly parent_id: number | null;
+  readonly job_id?: number;
+}
+
+export interface ServerToClient {
+  sync: () => void;
+  expired_token: () => void;
+  invalid_token: () => void;
+  message: (text: string) => void;
+  'node-online': (node: { id: number; name: string; org_id: number }) => void;
+  'node-offline': (node: { id: number; name: string; org_id: number }) => void;
+  new_task: (task: NewTask) => void;
+  status_update: (change: { run_id: number }) => void;
+  algorithm_status_change: (change: AlgorithmStatusChange) => void;
+  algorithm_log: (line: { run_id: number; task_id: number; log: string }) => void;
+  kill_containers: (kill: KillContainers) => void;
+}
+
+export interface ClientToServer {
+  ping: () => void;
+  algorithm_status_change: (change: AlgorithmStatusChange) => void;
+  algorithm_log: (line: {
+    collaboration_id: number;
+    run_id: number;
+    task_id: number;
+    log: string;
+  }) => void;
+  node_info_update: (info: Readonly<Record<string, unknown>>) => void;
+  message: (text: string) => void;
+}

@@ -1,0 +1,50 @@
+import type { Cidr, Ipv4 } from '../../core/net/ipv4.ts';
+import type { Slot } from '../../core/vpn/slot.ts';
+import type { PortMapping, TunnelOutcome, TunnelState } from '../../core/vpn/tunnel.ts';
+
+/**
+ * The container that holds the tunnel, the rules and the relays to the proxy of one node. It lives as long as the node;
+ * without a tunnel (VPN off, no tun device) the same container still gives every slot its default route and its relay.
+ * The implementation keeps the desired state (slots, mappings, credential) and applies all of it again whenever the
+ * container or the stream to it was lost.
+ */
+export interface VpnClient {
+  /** Creates and starts the container with these slots; adopts one that already runs with the same settings. */
+  start(slots: readonly Slot[]): Promise<void>;
+  /** Connects a slot, claims its gateway address, starts its relay. Repeating it changes nothing. */
+  attachSlot(slot: Slot): Promise<void>;
+  detachSlot(slot: Slot): Promise<void>;
+  /** Makes exactly these mappings exist for the run, atomically; repeating it changes nothing. Throws V6_FIREWALL_APPLY. */
+  applyPortMappings(run: number, mappings: readonly PortMapping[]): Promise<void>;
+  /** Removes the run's mappings and cuts the flows that used them. Absent is fine. */
+  removePortMappings(run: number, algorithm: Ipv4): Promise<void>;
+  /**
+   * Hands the client config (text of an .ovpn file that passed the allow-list) to openvpn and waits for a definite answer
+   * or the limit. `subnet` is checked on the assigned address: V6_VPN_SUBNET_MISMATCH.
+   */
+  connect(
+    clientConfig: string,
+    options: { readonly subnet: Cidr; readonly limitMs: number; readonly signal?: AbortSignal },
+  ): Promise<TunnelOutcome>;
+  /** Takes the credential away and ends openvpn; slots and relays stay. */
+  disconnect(): Promise<void>;
+  tunnel(): TunnelState;
+  /** Called on each change of the tunnel's state, and never after `close`. */
+  onTunnelChange(listener: (state: TunnelState) => void): void;
+  /** Counters of the rules and the map as they are now, for `node network show` and tests. */
+  describe(): Promise<VpnClientReport>;
+  /** Lets go of the container, which stays. */
+  close(): Promise<void>;
+  /** Removes the container. Absent is fine. */
+  remove(): Promise<void>;
+}
+
+export interface VpnClientReport {
+  readonly container: string;
+  readonly running: boolean;
+  readonly tunnel: TunnelState;
+  /** Text of `nft list table inet v6client`, empty when the container does not run. */
+  readonly rules: string;
+  /** Bytes since the tunnel came up; undefined when down. */
+  readonly bytes?: { readonly received: number; readonly sent: number };
+}
