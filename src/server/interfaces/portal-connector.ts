@@ -40,15 +40,3 @@ export interface IssuedConfig {
   /** End of the certificate and of the authorization, from the `Expires` header. */
   readonly expiresAt: Date | undefined;
 }
-
-/** The `vpn_server` block of the server's configuration (upstream's six keys), and our optional `profile`. */
-export interface PortalSettings {
-  readonly url: string;
-  readonly redirectUrl: string;
-  readonly clientId: string;
-  /** Empty for a public client. */
-  readonly clientSecret: string;
-  readonly username: string;
-  readonly password: string;
-  readonly profile?: string;
-}

@@ -1,0 +1,91 @@
+import type { RunStatus, Task } from '../../core/protocol/entities.ts';
+import type { AlgorithmStatusChange, KillContainers, NewTask } from '../../core/protocol/events.ts';
+
+/**
+ * The coordination server as a node sees it, ours or a Python 4.x one. Tokens are renewed inside. Methods throw
+ * V6_SERVER_UNREACHABLE, V6_SERVER_ANSWER, V6_AUTH_API_KEY (key refused), V6_SERVER_REFUSED (4xx/5xx with the server's `msg`);
+ * nothing is repeated blindly: only reads are.
+ */
+export interface Coordinator {
+  readonly session: CoordinatorSession;
+  readonly runs: CoordinatorRuns;
+  readonly vpn: CoordinatorVpn;
+  readonly events: CoordinatorEvents;
+}
+
+export interface NodeIdentity {
+  readonly id: number;
+  readonly name: string;
+  readonly organization: number;
+  readonly organizationName: string;
+  readonly collaboration: number;
+  readonly encrypted: boolean;
+}
+
+export interface CoordinatorSession {
+  /** Base for REST, with api path: `http://host:port/api`. */
+  readonly baseUrl: string;
+  /** Logs in with the API key and reads who we are. */
+  login(signal?: AbortSignal): Promise<NodeIdentity>;
+}
+
+/** A run that has not ended, with its task. */
+export interface OpenRun {
+  readonly id: number;
+  readonly status: RunStatus;
+  /** base64 */
+  readonly input: string;
+  readonly startedAt: string | null;
+  readonly task: Task;
+}
+
+export interface RunPatch {
+  readonly status?: RunStatus;
+  readonly startedAt?: Date;
+  readonly finishedAt?: Date;
+  /** base64 of the payload. Upstream's server erases what a patch leaves out: send log and result together at the end. */
+  readonly result?: string;
+  readonly log?: string;
+}
+
+export interface CoordinatorRuns {
+  /** Runs of this node without an end, oldest first; all pages. With `task`, of that task only. */
+  listOpen(task?: number, signal?: AbortSignal): Promise<readonly OpenRun[]>;
+  patch(run: number, patch: RunPatch, signal?: AbortSignal): Promise<void>;
+  /** The token of the algorithm container of this task. */
+  containerToken(task: number, image: string, signal?: AbortSignal): Promise<string>;
+  registerPort(
+    port: {
+      readonly run: number;
+      readonly port: number;
+      readonly protocol: 'tcp' | 'udp';
+      readonly label: string | null;
+    },
+    signal?: AbortSignal,
+  ): Promise<void>;
+  /** Removes all ports of the run. */
+  clearPorts(run: number, signal?: AbortSignal): Promise<void>;
+}
+
+export interface CoordinatorVpn {
+  /** Stores or clears (null) the node's tunnel address. */
+  setAddress(address: string | null, signal?: AbortSignal): Promise<void>;
+  /** `GET /vpn`: a new client config. Server codes come through as `details.serverCode`. */
+  fetchClientConfig(signal?: AbortSignal): Promise<string>;
+  /** `POST /vpn/update`: the same lease with a new keypair. */
+  renewClientConfig(current: string, signal?: AbortSignal): Promise<string>;
+}
+
+/** Hints over the socket; the truth is re-read over HTTP. */
+export interface CoordinatorEvents {
+  /** Connects and stays connected until the signal aborts; `onSync` is called after each (re)connect. */
+  listen(handlers: EventHandlers, signal: AbortSignal): void;
+  emitStatus(change: AlgorithmStatusChange): void;
+  readonly connected: boolean;
+}
+
+export interface EventHandlers {
+  onSync(): void;
+  onNewTask(task: NewTask): void;
+  onKill(kill: KillContainers): void;
+}
