@@ -1,0 +1,269 @@
+import type { Duplex, Readable } from 'node:stream';
+import type Docker from 'dockerode';
+import type { ContainerInspectInfo } from 'dockerode';
+import type {
+  ContainerSpec,
+  ContainerState,
+  Containers,
+  LineStream,
+} from '../../core/engine/engine.ts';
+import { V6Error } from '../../core/errors.ts';
+import { endpointConfig, toCreateOptions } from './container-spec.ts';
+import { hasStatus, longRequest, request, translateEngineError } from './errors.ts';
+import { Demultiplexer, LineCutter, Queue } from './streams.ts';
+
+const MAX_LOG_BYTES = 10 * 1024 * 1024;
+
+/** The engine writes year 1 for "never". */
+function dateOf(text: string): Date | undefined {
+  return text === '' || text.startsWith('0001-') ? undefined : new Date(text);
+}
+
+export function toContainerState(info: ContainerInspectInfo): ContainerState {
+  const isRunning = info.State.Running;
+  return {
+    id: info.Id,
+    name: info.Name.replace(/^\//, ''),
+    image: info.Config.Image,
+    labels: info.Config.Labels ?? {},
+    state: info.State.Status as ContainerState['state'],
+    exitCode: info.State.ExitCode,
+    pid: info.State.Pid,
+    startedAt: dateOf(info.State.StartedAt),
+    finishedAt: dateOf(info.State.FinishedAt),
+    oomKilled: info.State.OOMKilled,
+    error: info.State.Error,
+    networks: Object.fromEntries(
+      Object.entries(info.NetworkSettings.Networks).map(([name, network]) => [
+        name,
+        isRunning && network.IPAddress ? network.IPAddress : undefined,
+      ]),
+    ),
+  };
+}
+
+/** Containers of one engine. */
+export class DockerContainers implements Containers {
+  readonly #docker: Docker;
+
+  constructor(docker: Docker) {
+    this.#docker = docker;
+  }
+
+  async create(spec: ContainerSpec): Promise<string> {
+    const action = `create the container ${spec.name} from ${spec.image}`;
+    const container = await request(action, () =>
+      this.#docker.createContainer(toCreateOptions(spec)),
+    );
+    try {
+      for (const { name, address } of (spec.networks ?? []).slice(1)) {
+        await request(`connect ${spec.name} to the network ${name}`, () =>
+          this.#docker.getNetwork(name).connect({
+            Container: container.id,
+            EndpointConfig: endpointConfig(address),
+          }),
+        );
+      }
+    } catch (error) {
+      await this.remove(container.id).catch(() => undefined);
+      throw error;
+    }
+    return container.id;
+  }
+
+  async start(id: string): Promise<void> {
+    await request(`start the container ${id}`, async () => {
+      try {
+        await this.#docker.getContainer(id).start();
+      } catch (error) {
+        if (!hasStatus(error, 304)) throw error;
+      }
+    });
+  }
+
+  async stop(id: string, timeoutSeconds: number): Promise<void> {
+    await request(`stop the container ${id}`, async () => {
+      try {
+        await this.#docker.getContainer(id).stop({ t: timeoutSeconds });
+      } catch (error) {
+        if (!hasStatus(error, 304, 404)) throw error;
+      }
+    });
+  }
+
+  async remove(id: string): Promise<void> {
+    await request(`remove the container ${id}`, async () => {
+      try {
+        await this.#docker.getContainer(id).remove({ force: true, v: true });
+      } catch (error) {
+        if (hasStatus(error, 404)) return;
+        // 409: another removal of the same container is under way; it is gone when that one ends.
+        if (!hasStatus(error, 409)) throw error;
+        await this.#docker
+          .getContainer(id)
+          .wait({ condition: 'removed' })
+          .catch((gone: unknown) => {
+            if (!hasStatus(gone, 404)) throw gone;
+          });
+      }
+    });
+  }
+
+  async find(id: string): Promise<ContainerState | undefined> {
+    const info = await request(`inspect the container ${id}`, () => this.#inspect(id));
+    // The engine also answers to a part of an id; we only mean whole names.
+    if (info && info.Id !== id && info.Name !== `/${id}` && !isShortId(info.Id, id))
+      return undefined;
+    return info && toContainerState(info);
+  }
+
+  async list(labels: Readonly<Record<string, string>>): Promise<readonly ContainerState[]> {
+    return request('list containers', async () => {
+      const label = Object.entries(labels).map(([name, value]) => `${name}=${value}`);
+      const found = await this.#docker.listContainers({ all: true, filters: { label } });
+      const infos = await Promise.all(found.map(({ Id }) => this.#inspect(Id)));
+      return infos.filter((info) => info !== undefined).map(toContainerState);
+    });
+  }
+
+  async wait(id: string, signal?: AbortSignal): Promise<number> {
+    const result = await longRequest(
+      `wait for the container ${id}`,
+      () =>
+        this.#docker
+          .getContainer(id)
+          .wait(signal ? { abortSignal: signal } : {}) as Promise<WaitResult>,
+    );
+    return result.StatusCode;
+  }
+
+  async kill(id: string, signal: string): Promise<void> {
+    await request(`send ${signal} to the container ${id}`, async () => {
+      try {
+        await this.#docker.getContainer(id).kill({ signal });
+      } catch (error) {
+        // 409: it does not run. What the signal was to end has ended.
+        if (!hasStatus(error, 404, 409)) throw error;
+      }
+    });
+  }
+
+  async logs(id: string, options: { readonly tail?: number } = {}): Promise<string> {
+    const frames = await request(`read the log of the container ${id}`, () =>
+      this.#docker.getContainer(id).logs({
+        follow: false,
+        stdout: true,
+        stderr: true,
+        ...(options.tail === undefined ? {} : { tail: options.tail }),
+      }),
+    );
+    const text = new Demultiplexer().push(frames);
+    return text.length > MAX_LOG_BYTES ? text.slice(-MAX_LOG_BYTES) : text;
+  }
+
+  async *followLogs(id: string, signal: AbortSignal): AsyncIterable<string> {
+    if (signal.aborted) return;
+    const action = `follow the log of the container ${id}`;
+    const stream = (await request(action, () =>
+      this.#docker.getContainer(id).logs({ follow: true, stdout: true, stderr: true }),
+    )) as Readable;
+    const queue = new Queue<string>(() => stream.destroy());
+    const demultiplexer = new Demultiplexer();
+    const onAbort = (): void => queue.end();
+    stream.on('data', (chunk: Buffer) => queue.push(demultiplexer.push(chunk)));
+    stream.on('end', () => queue.end());
+    stream.on('close', () => queue.end());
+    stream.on('error', (error) => queue.fail(translateEngineError(error, action)));
+    signal.addEventListener('abort', onAbort, { once: true });
+    try {
+      for await (const text of queue) if (text !== '') yield text;
+    } finally {
+      signal.removeEventListener('abort', onAbort);
+    }
+  }
+
+  async exec(
+    id: string,
+    command: readonly string[],
+  ): Promise<{ readonly exitCode: number; readonly output: string }> {
+    return request(`run ${command[0] ?? ''} in the container ${id}`, async () => {
+      const exec = await this.#docker
+        .getContainer(id)
+        .exec({ Cmd: [...command], AttachStdout: true, AttachStderr: true });
+      const stream = await exec.start({ hijack: true, stdin: false });
+      const demultiplexer = new Demultiplexer();
+      let output = '';
+      for await (const chunk of stream) output += demultiplexer.push(chunk as Buffer);
+      return { exitCode: await exitCodeOf(exec), output };
+    });
+  }
+
+  async openStream(id: string, command: readonly string[]): Promise<LineStream> {
+    const action = `open ${command[0] ?? ''} in the container ${id}`;
+    const socket = await request(action, async () => {
+      const exec = await this.#docker.getContainer(id).exec({
+        Cmd: [...command],
+        AttachStdin: true,
+        AttachStdout: true,
+        AttachStderr: true,
+      });
+      return exec.start({ hijack: true, stdin: true });
+    });
+    return lineStream(socket);
+  }
+
+  async #inspect(id: string): Promise<ContainerInspectInfo | undefined> {
+    try {
+      return await this.#docker.getContainer(id).inspect();
+    } catch (error) {
+      if (hasStatus(error, 404)) return undefined;
+      throw error;
+    }
+  }
+}
+
+interface WaitResult {
+  readonly StatusCode: number;
+}
+
+/** Short ids have at least twelve digits (docker ps). */
+function isShortId(full: string, id: string): boolean {
+  return id.length >= 12 && full.startsWith(id);
+}
+
+/** The output may end a moment before the engine knows the status. */
+async function exitCodeOf(exec: Docker.Exec): Promise<number> {
+  for (let attempt = 0; attempt < 200; attempt += 1) {
+    const { Running, ExitCode } = await exec.inspect();
+    if (!Running && ExitCode !== null) return ExitCode;
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  throw new V6Error('V6_ENGINE_TIMEOUT', 'A program in a container ended without an exit status');
+}
+
+function lineStream(socket: Duplex): LineStream {
+  const lines = new Queue<string>(() => socket.destroy());
+  const demultiplexer = new Demultiplexer();
+  const cutter = new LineCutter();
+  const finish = (): void => {
+    if (cutter.rest !== '') for (const line of cutter.push('\n')) lines.push(line);
+    lines.end();
+  };
+  socket.on('data', (chunk: Buffer) => {
+    for (const line of cutter.push(demultiplexer.push(chunk))) lines.push(line);
+  });
+  socket.on('end', finish);
+  socket.on('close', finish);
+  // A lost stream is an end: the caller opens a new one.
+  socket.on('error', finish);
+  return {
+    write: (line) => {
+      socket.write(`${line}\n`);
+    },
+    lines,
+    close: () => {
+      socket.destroy();
+      finish();
+    },
+  };
+}

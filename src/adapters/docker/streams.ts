@@ -1,0 +1,89 @@
+import { StringDecoder } from 'node:string_decoder';
+
+/**
+ * Values that arrive by callback, read in order by one reader. Ends after `end`, throws after `fail`; nothing is lost
+ * that was pushed before the reader came.
+ */
+export class Queue<T> implements AsyncIterable<T> {
+  readonly #items: T[] = [];
+  #failure: { error: unknown } | undefined;
+  #ended = false;
+  #wake: (() => void) | undefined;
+  readonly #onReturn: () => void;
+
+  constructor(onReturn: () => void = () => {}) {
+    this.#onReturn = onReturn;
+  }
+
+  push(item: T): void {
+    if (this.#ended) return;
+    this.#items.push(item);
+    this.#wake?.();
+  }
+
+  end(): void {
+    this.#ended = true;
+    this.#wake?.();
+  }
+
+  fail(error: unknown): void {
+    if (this.#ended) return;
+    this.#failure = { error };
+    this.end();
+  }
+
+  async *[Symbol.asyncIterator](): AsyncIterator<T> {
+    try {
+      for (;;) {
+        while (this.#items.length > 0) yield this.#items.shift() as T;
+        if (this.#failure) throw this.#failure.error;
+        if (this.#ended) return;
+        await new Promise<void>((resolve) => {
+          this.#wake = resolve;
+        });
+        this.#wake = undefined;
+      }
+    } finally {
+      this.#onReturn();
+    }
+  }
+}
+
+/**
+ * Takes the engine's frames apart: eight bytes of header (stream number, length), then the payload
+ * (Docker Engine API, "Attach to a container", stream format). stdout and stderr come out together.
+ */
+export class Demultiplexer {
+  #rest: Buffer = Buffer.alloc(0);
+  readonly #decoders = [new StringDecoder('utf8'), new StringDecoder('utf8')] as const;
+
+  /** The text that became complete with this chunk. */
+  push(chunk: Buffer): string {
+    this.#rest = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
+    let text = '';
+    while (this.#rest.length >= 8) {
+      const size = this.#rest.readUInt32BE(4);
+      if (this.#rest.length < 8 + size) break;
+      const decoder = this.#decoders[this.#rest[0] === 2 ? 1 : 0];
+      text += decoder.write(this.#rest.subarray(8, 8 + size));
+      this.#rest = this.#rest.subarray(8 + size);
+    }
+    return text;
+  }
+}
+
+/** Cuts text into lines without their line ends. */
+export class LineCutter {
+  #rest = '';
+
+  push(text: string): string[] {
+    const parts = (this.#rest + text).split('\n');
+    this.#rest = parts.pop() ?? '';
+    return parts.map((line) => line.replace(/\r$/, ''));
+  }
+
+  /** What stands after the last line end. */
+  get rest(): string {
+    return this.#rest;
+  }
+}
