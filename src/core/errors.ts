@@ -109,6 +109,13 @@ export const ERROR_CATALOGUE = {
   V6_TEST_PAIR_FAILED: { exitCode: 3, httpStatus: 500 },
   V6_TEST_NO_ADDRESS: { exitCode: 3, httpStatus: 500 },
   V6_TEST_NO_REPORT: { exitCode: 3, httpStatus: 500 },
+  V6_TEST_REFUSED: { exitCode: 3, httpStatus: 500 },
+  V6_TEST_TIMEOUT: { exitCode: 3, httpStatus: 500 },
+  V6_TEST_UNREACHABLE: { exitCode: 3, httpStatus: 500 },
+  V6_TEST_CLOSED: { exitCode: 3, httpStatus: 500 },
+  V6_TEST_WRONG_PEER: { exitCode: 3, httpStatus: 500 },
+  V6_TEST_NODE_OFFLINE: { exitCode: 3, httpStatus: 500 },
+  V6_TEST_ENCRYPTED: configuration,
 
   V6_DEMO_UNSUPPORTED: usage,
   V6_DEMO_NOT_RUNNING: unreachable,

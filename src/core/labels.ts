@@ -29,6 +29,9 @@ export const LABEL = {
 /** The version that we write into labels; one place, so that images and containers agree. */
 export const V6_VERSION = '0.1.0';
 
+/** The test algorithm's image as tasks name it, the same on every node. */
+export const ECHO_IMAGE = `v6-echo:${V6_VERSION}`;
+
 export interface LabelInput {
   readonly kind: Kind;
   readonly scope: Scope;
