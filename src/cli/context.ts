@@ -2,7 +2,8 @@ import { homedir, userInfo } from 'node:os';
 import path from 'node:path';
 import { Flags } from '@oclif/core';
 import { type Context, contextFor, type HostFolders } from '../core/context.ts';
-import type { Scope } from '../core/labels.ts';
+import { V6Error } from '../core/errors.ts';
+import { parseScope, type Scope } from '../core/labels.ts';
 
 /** The folders of whoever runs the command. */
 export function hostFolders(env: NodeJS.ProcessEnv): HostFolders {
@@ -35,6 +36,11 @@ export const contextFlags = {
     description: 'configuration that `v6 demo up` made',
     exclusive: ['user', 'system'],
   }),
+  scope: Flags.string({
+    description: 'scope by its name, e.g. demo-two',
+    hidden: true,
+    exclusive: ['user', 'system', 'demo'],
+  }),
 };
 
 export interface ContextFlagValues {
@@ -43,6 +49,7 @@ export interface ContextFlagValues {
   readonly user?: boolean;
   readonly system?: boolean;
   readonly demo?: boolean;
+  readonly scope?: string | undefined;
 }
 
 /** The context that the flags name. Upstream's default scopes: user for nodes, system for servers. */
@@ -52,13 +59,7 @@ export function contextFromFlags(
   env: NodeJS.ProcessEnv,
 ): Context {
   const fallback: Scope = type === 'node' ? 'user' : 'system';
-  const scope: Scope = flags.demo
-    ? 'demo'
-    : flags.system
-      ? 'system'
-      : flags.user
-        ? 'user'
-        : fallback;
+  const scope = scopeFromFlags(flags) ?? fallback;
   const name =
     flags.name ??
     (flags.config === undefined ? 'default' : path.basename(flags.config).replace(/\.ya?ml$/, ''));
@@ -69,4 +70,20 @@ export function contextFromFlags(
     hostFolders(env),
     flags.config === undefined ? undefined : path.resolve(flags.config),
   );
+}
+
+/** The scope that the flags name; undefined when they name none. Throws V6_USAGE for a scope that does not exist. */
+function scopeFromFlags(flags: ContextFlagValues): Scope | undefined {
+  if (flags.scope !== undefined) {
+    const scope = parseScope(flags.scope);
+    if (scope === undefined) {
+      throw new V6Error('V6_USAGE', `--scope is ${JSON.stringify(flags.scope)}`, {
+        hints: ['Use user, system, demo or demo-NAME.'],
+      });
+    }
+    return scope;
+  }
+  if (flags.demo) return 'demo';
+  if (flags.system) return 'system';
+  return flags.user ? 'user' : undefined;
 }

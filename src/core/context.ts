@@ -1,5 +1,5 @@
 import { V6Error } from './errors.ts';
-import { isContextName, type Scope } from './labels.ts';
+import { isContextName, isDemoScope, type Scope } from './labels.ts';
 
 /** What a command works on: one node or server by name, with its files. Paths are absolute. */
 export interface Context {
@@ -25,6 +25,11 @@ export interface HostFolders {
 }
 
 const join = (...parts: string[]): string => parts.join('/');
+
+/** The folder that holds all files of a demo, and only those. */
+export function demoRoot(scope: Scope, folders: HostFolders): string {
+  return join(folders.xdgDataHome ?? join(folders.home, '.local/share'), 'v6', scope);
+}
 
 /** Upstream's folders on Linux (vantage6 4.14, `v6 node files`), ours for what upstream does not have. */
 export function contextFor(
@@ -59,8 +64,8 @@ export function contextFor(
       runDir,
     };
   }
-  if (scope === 'demo') {
-    const root = join(data, 'v6/demo', type, name);
+  if (isDemoScope(scope)) {
+    const root = join(demoRoot(scope, folders), type, name);
     return {
       type,
       name,

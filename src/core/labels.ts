@@ -4,8 +4,16 @@
  * (vantage6 4.14 cli/node/start.py, node/docker/task_manager.py).
  */
 
-/** Whose configuration folder is used; `demo` is the network that `v6 demo` makes. */
-export type Scope = 'user' | 'system' | 'demo';
+/** Whose configuration folder is used; `demo` is the network that `v6 demo` makes, `demo-NAME` another one beside it. */
+export type Scope = 'user' | 'system' | 'demo' | `demo-${string}`;
+
+/** True for a scope that `v6 demo` made. */
+export const isDemoScope = (scope: Scope): boolean => scope === 'demo' || scope.startsWith('demo-');
+
+/** A scope as it is written in a flag or label. Undefined when it is none; a demo's name has 1–8 small letters and digits. */
+export function parseScope(text: string): Scope | undefined {
+  return /^(user|system|demo(-[a-z0-9]{1,8})?)$/.test(text) ? (text as Scope) : undefined;
+}
 
 export type Kind =
   | 'node'
