@@ -1,0 +1,58 @@
+import type { Images } from '../core/engine/engine.ts';
+import { LABEL } from '../core/labels.ts';
+import { type AnyImageKind, BASE_KINDS, IMAGE_KINDS, IMAGE_LABEL } from './kinds.ts';
+import { identify } from './references.ts';
+
+export interface ListedImage {
+  readonly kind: AnyImageKind;
+  /** Absent when another image took its name. */
+  readonly reference: string | undefined;
+  readonly id: string;
+  /** Version of v6 that built it. */
+  readonly version: string;
+  readonly content: string;
+  readonly sizeBytes: number;
+  readonly createdAt: Date;
+  /** True when it is what this build of v6 uses. */
+  readonly isCurrent: boolean;
+}
+
+/**
+ * The images of ours that the engine has, of any version, by kind and age. `root`, where given, decides which are current.
+ * Throws V6_ENGINE_*.
+ */
+export async function listImages(
+  engine: { readonly images: Pick<Images, 'list'> },
+  root?: string,
+): Promise<readonly ListedImage[]> {
+  const found: ListedImage[] = [];
+  for (const kind of [...IMAGE_KINDS, ...BASE_KINDS]) {
+    const wanted = root === undefined ? undefined : contentIfBuilt(root, kind);
+    // Images built from ours would carry our labels as well: the name tells them apart.
+    const images = await engine.images.list({ [IMAGE_LABEL.kind]: kind });
+    const sorted = images.toSorted((a, b) => b.createdAt.getTime() - a.createdAt.getTime());
+    for (const image of sorted) {
+      const content = image.labels[IMAGE_LABEL.content] ?? '';
+      found.push({
+        kind,
+        reference: image.tags.find((tag) => tag.startsWith(`v6-${kind}:`)),
+        id: image.id,
+        version: image.labels[LABEL.version] ?? '',
+        content,
+        sizeBytes: image.sizeBytes,
+        createdAt: image.createdAt,
+        isCurrent: content !== '' && content === wanted,
+      });
+    }
+  }
+  return found;
+}
+
+function contentIfBuilt(root: string, kind: AnyImageKind): string | undefined {
+  try {
+    return identify(root, kind).content;
+  } catch {
+    // Not built, or inside the runtime image: then no image is known to be current.
+    return undefined;
+  }
+}
