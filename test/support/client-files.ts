@@ -1,5 +1,5 @@
 import 'reflect-metadata';
-import { randomBytes } from 'node:crypto';
+import { randomBytes, type webcrypto } from 'node:crypto';
 import * as x509 from '@peculiar/x509';
 
 const ED25519 = { name: 'Ed25519' };
@@ -14,7 +14,7 @@ export async function makePair(notAfter: Date, notBefore = new Date(0)): Promise
   const keys = (await crypto.subtle.generateKey(ED25519, true, [
     'sign',
     'verify',
-  ])) as CryptoKeyPair;
+  ])) as webcrypto.CryptoKeyPair;
   const certificate = await x509.X509CertificateGenerator.createSelfSigned({
     serialNumber: randomBytes(8).toString('hex').replace(/^./, '1'),
     name: 'OU=default, CN=node',
