@@ -128,7 +128,5 @@ function isDuration(value: unknown): value is number {
 
 /** At most 300 characters without control characters, so that a peer cannot write to our user's terminal. */
 export function plainText(text: string): string {
-  return text
-    .replace(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, ' ')
-    .slice(0, MAX_TEXT);
+  return text.replace(/[\p{Cc}\p{Cf}]/gu, ' ').slice(0, MAX_TEXT);
 }
