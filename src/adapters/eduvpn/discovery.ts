@@ -1,0 +1,94 @@
+import { V6Error } from '../../core/errors.ts';
+import { jsonOf, notUnderstood } from './portal-answer.ts';
+import { exchange, type PortalAnswer, type PortalHttpOptions } from './portal-http.ts';
+
+/** Where a portal's parts are, from its discovery document. */
+export interface PortalEndpoints {
+  /** `…/api/v3`, without trailing slash. */
+  readonly api: string;
+  readonly authorization: URL;
+  readonly token: URL;
+  /** Of the portal's pages, without trailing slash. */
+  readonly root: string;
+}
+
+// Document for developers of eduVPN clients, "API version 3", section "Server Endpoints".
+const API_V3 = 'http://eduvpn.org/api#3';
+const API_V2 = 'http://eduvpn.org/api#2';
+const REDIRECT_LIMIT = 3;
+
+/**
+ * Fetches the discovery document, which lies at the root of the host whatever path `url` has. Redirects are followed to https
+ * or within the same origin only. Throws V6_PORTAL_UNREACHABLE, V6_PORTAL_TLS, V6_PORTAL_ANSWER; the last one also when the
+ * portal has only API v2.
+ */
+export async function discover(
+  options: PortalHttpOptions,
+  url: string,
+  signal: AbortSignal | undefined,
+): Promise<PortalEndpoints> {
+  let at = new URL('/.well-known/vpn-user-portal', url);
+  for (let hops = 0; ; hops += 1) {
+    const answer = await exchange(options, {
+      method: 'GET',
+      url: at,
+      headers: { accept: 'application/json' },
+      signal,
+    });
+    if (answer.status < 300 || answer.status >= 400) return parseDiscovery(answer);
+    const next = new URL(answer.headers.get('location') ?? '', at);
+    const isAllowed = next.protocol === 'https:' || next.origin === at.origin;
+    if (hops >= REDIRECT_LIMIT || !isAllowed)
+      throw notUnderstood(answer, `a redirect to ${next.origin}, which is not followed`);
+    at = next;
+  }
+}
+
+/** The endpoints of API v3, chosen by key and never by the portal's version: a 2.4 portal offers both APIs. */
+export function parseDiscovery(answer: PortalAnswer): PortalEndpoints {
+  if (answer.status === 404) {
+    throw notUnderstood(answer, 'no discovery document', [
+      'url in vpn_server is the host alone, for example https://vpn.example.org.',
+    ]);
+  }
+  if (answer.status !== 200) throw notUnderstood(answer, 'no discovery document');
+  const body = jsonOf(answer);
+  const apis = (body.api ?? {}) as Record<string, unknown>;
+  const v3 = apis[API_V3];
+  if (typeof v3 !== 'object' || v3 === null) throw withoutV3(answer, body.v, API_V2 in apis);
+  const entry = v3 as Record<string, unknown>;
+  const api = endpointOf(answer, entry, 'api_endpoint').href.replace(/\/+$/, '');
+  const authorization = endpointOf(answer, entry, 'authorization_endpoint');
+  const token = endpointOf(answer, entry, 'token_endpoint');
+  // Portal root: `/api/v3` on 3.x, `/api.php/v3` on 2.4; the login form lies below it and is in no document.
+  const root = api.replace(/\/api(\.php)?\/v3$/, '');
+  if (new URL(root).origin !== authorization.origin)
+    throw notUnderstood(answer, `endpoints on two hosts, ${root} and ${authorization.origin}`);
+  return { api, authorization, token, root };
+}
+
+function endpointOf(answer: PortalAnswer, entry: Record<string, unknown>, key: string): URL {
+  const value = entry[key];
+  if (typeof value !== 'string' || !URL.canParse(value))
+    throw notUnderstood(answer, `a discovery document without ${key}`);
+  const url = new URL(value);
+  if (url.protocol !== 'https:' && url.protocol !== answer.url.protocol) {
+    throw notUnderstood(answer, `a discovery document that leads from https to ${url.origin}`, [
+      'The web server in front of the portal must tell it that it is reached over https.',
+    ]);
+  }
+  return url;
+}
+
+function withoutV3(answer: PortalAnswer, version: unknown, hasV2: boolean): V6Error {
+  if (!hasV2) return notUnderstood(answer, 'a discovery document without an API');
+  const which = typeof version === 'string' ? ` (portal ${version.slice(0, 32)})` : '';
+  return new V6Error(
+    'V6_PORTAL_ANSWER',
+    `The VPN portal at ${answer.url.origin} offers API v2 only${which}; v6 needs API v3`,
+    {
+      hints: ['Update the portal to eduVPN 2.4.1 or later; 3.x is better.'],
+      details: { url: answer.url.origin, apis: ['v2'] },
+    },
+  );
+}

@@ -1,0 +1,168 @@
+import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { createServer, type IncomingMessage } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import path from 'node:path';
+
+/** One recorded exchange, as test/fixtures/eduvpn-v3 holds them. */
+export interface RecordedExchange {
+  readonly step: string;
+  readonly request: {
+    readonly method: string;
+    readonly path: string;
+    readonly headers: Readonly<Record<string, string>>;
+    readonly body: string | null;
+  };
+  readonly response: {
+    readonly status: number;
+    readonly headers: Readonly<Record<string, string>>;
+    readonly body: string;
+  };
+}
+
+/** A request that the replay received. */
+export interface ReceivedRequest {
+  readonly method: string;
+  readonly url: URL;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+}
+
+export interface PortalReplay {
+  readonly url: string;
+  readonly requests: readonly ReceivedRequest[];
+  /** Requests for which nothing was recorded at this point; they were answered 599. */
+  readonly unexpected: readonly string[];
+  /** Value that stands for a placeholder in this run, for instance `<STATE>`. */
+  valueOf(placeholder: string): string | undefined;
+  /** A recorded text with this run's host and values in it. */
+  fill(text: string): string;
+  close(): Promise<void>;
+}
+
+const HOST = 'https://vpn.example.test';
+const folder = path.join(import.meta.dirname, '../fixtures/eduvpn-v3');
+
+/** The exchange number `index` of a recorded file. */
+export function recorded(file: string, index: number): RecordedExchange {
+  const exchanges = JSON.parse(
+    readFileSync(path.join(folder, `${file}.json`), 'utf8'),
+  ) as RecordedExchange[];
+  const exchange = exchanges[index];
+  if (exchange === undefined) throw new Error(`${file} has no exchange ${index}`);
+  return withoutNumbers(exchange);
+}
+
+/** The exchange of a recorded file whose step begins with `step`. */
+export function recordedStep(file: string, step: string): RecordedExchange {
+  const exchanges = JSON.parse(
+    readFileSync(path.join(folder, `${file}.json`), 'utf8'),
+  ) as RecordedExchange[];
+  return recorded(
+    file,
+    exchanges.findIndex((exchange) => exchange.step.startsWith(step)),
+  );
+}
+
+// Exchanges of several files make one run, so the numbers, which count within a file, go. Session ids do change in a run.
+function withoutNumbers(exchange: RecordedExchange): RecordedExchange {
+  const text = JSON.stringify(exchange)
+    .replace(/<((?!SESSION_ID)[A-Z_]+)_\d+>/g, '<$1>')
+    .replaceAll('state=some_state', 'state=<STATE>')
+    .replaceAll('state%3Dsome_state', 'state%3D<STATE>');
+  return JSON.parse(text) as RecordedExchange;
+}
+
+/**
+ * Answers on loopback with recorded exchanges, each once and in their order. The recorded host becomes our own, over plain http.
+ * `values` stand for placeholders that the caller knows (`<PORTAL_PASSWORD>`); what the client chooses is read from its authorize
+ * request, the rest is made up. Cookies keep their `Secure`: the client must cope with it on loopback or fail.
+ */
+export async function startPortalReplay(
+  exchanges: readonly RecordedExchange[],
+  values: Readonly<Record<string, string>> = {},
+): Promise<PortalReplay> {
+  const known = new Map(Object.entries(values));
+  const requests: ReceivedRequest[] = [];
+  const unexpected: string[] = [];
+  let origin = '';
+  const fill = (text: string): string => fillIn(text, origin, known);
+  const server = createServer((request, response) => {
+    void receive(request, origin).then((received) => {
+      requests.push(received);
+      learn(received, known);
+      const next = exchanges[requests.length - 1];
+      const wanted = next === undefined ? undefined : new URL(next.request.path, origin).pathname;
+      if (next?.request.method !== received.method || wanted !== received.url.pathname) {
+        unexpected.push(`${received.method} ${received.url.pathname}`);
+        response.writeHead(599).end();
+        return;
+      }
+      const { status, headers, body } = next.response;
+      response.writeHead(status, headersOf(headers, fill)).end(fill(body));
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  return {
+    url: origin,
+    requests,
+    unexpected,
+    valueOf: (placeholder) => known.get(placeholder),
+    fill,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
+
+async function receive(request: IncomingMessage, origin: string): Promise<ReceivedRequest> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of request) chunks.push(chunk as Buffer);
+  return {
+    method: request.method ?? '',
+    url: new URL(request.url ?? '/', origin),
+    headers: request.headers as Record<string, string>,
+    body: Buffer.concat(chunks).toString('utf8'),
+  };
+}
+
+// What the client chooses: from then on the recorded placeholder stands for it.
+function learn({ url, body }: ReceivedRequest, known: Map<string, string>): void {
+  const form = new URLSearchParams(body);
+  const chosen = [
+    ['<STATE>', url.searchParams.get('state')],
+    ['<CODE_CHALLENGE>', url.searchParams.get('code_challenge')],
+    ['<CODE_VERIFIER>', form.get('code_verifier')],
+  ] as const;
+  for (const [placeholder, value] of chosen)
+    if (value !== null && !known.has(placeholder)) known.set(placeholder, value);
+}
+
+function fillIn(text: string, origin: string, known: Map<string, string>): string {
+  return text
+    .replaceAll(HOST, origin)
+    .replaceAll(encodeURIComponent(HOST), encodeURIComponent(origin))
+    .replace(/<[A-Z][A-Z0-9_]*>/g, (placeholder) => {
+      const value =
+        known.get(placeholder) ?? `${placeholder.slice(1, -1)}.${randomBytes(12).toString('hex')}`;
+      known.set(placeholder, value);
+      return value;
+    });
+}
+
+// Framing and clock are the transport's own.
+const TRANSPORT = ['transfer-encoding', 'connection', 'date', 'server', 'content-length'];
+
+function headersOf(
+  headers: Readonly<Record<string, string>>,
+  fill: (text: string) => string,
+): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(headers).flatMap(([name, value]) =>
+      TRANSPORT.includes(name.toLowerCase()) ? [] : [[name, fill(value)]],
+    ),
+  );
+}
