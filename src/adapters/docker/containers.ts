@@ -52,11 +52,16 @@ export class DockerContainers implements Containers {
 
   async create(spec: ContainerSpec): Promise<string> {
     const action = `create the container ${spec.name} from ${spec.image}`;
+    // Engine 20.10 takes names of networks that do not exist and fails only at the start.
+    const networks = spec.networkMode === undefined ? (spec.networks ?? []) : [];
+    await request(action, () =>
+      Promise.all(networks.map(({ name }) => this.#docker.getNetwork(name).inspect())),
+    );
     const container = await request(action, () =>
       this.#docker.createContainer(toCreateOptions(spec)),
     );
     try {
-      for (const { name, address } of (spec.networks ?? []).slice(1)) {
+      for (const { name, address } of networks.slice(1)) {
         await request(`connect ${spec.name} to the network ${name}`, () =>
           this.#docker.getNetwork(name).connect({
             Container: container.id,
