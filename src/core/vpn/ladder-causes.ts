@@ -55,6 +55,8 @@ const NEVER = new Set([401, 403, 501]);
 export function causeOf(failure: LadderFailure): Cause {
   if (!failure.definite) return 'unreachable';
   if (failure.code === 'V6_SERVER_REFUSED') return causeOfStatus(failure.status);
+  // A proxy in front of the server answers with a page of its own.
+  if (failure.code === 'V6_SERVER_ANSWER' && (failure.status ?? 0) >= 500) return 'unreachable';
   return CAUSES[failure.code] ?? 'configuration';
 }
 

@@ -1,0 +1,224 @@
+import type { Verdict } from '../../core/protocol/daemon.ts';
+import type { LadderStart, LadderState } from '../../core/vpn/ladder.ts';
+import { causeOf } from '../../core/vpn/ladder-causes.ts';
+import type { TunnelFailure, TunnelState } from '../../core/vpn/tunnel.ts';
+import type { VpnClient } from '../interfaces/vpn-client.ts';
+import { BackOff } from './back-off.ts';
+import { type ClimbDeps, climbOnce } from './climb.ts';
+import { resolveWithSystem } from './remotes.ts';
+import { interrupted, reconnected, TRYING_VERDICT, verdictOf } from './verdict.ts';
+
+export interface LadderDeps extends Omit<ClimbDeps, 'vpnClient' | 'resolve' | 'connectLimitMs'> {
+  readonly vpnClient: Pick<VpnClient, 'connect' | 'tunnel' | 'onTunnelChange'>;
+  /** Default: the system's resolver. */
+  readonly resolve?: ClimbDeps['resolve'];
+  /** Default 40 s. */
+  readonly connectLimitMs?: number;
+}
+
+/** The credential ladder of a running node. */
+export interface CredentialLadder {
+  /** Climbs, answers with the verdict, and keeps the tunnel in view until the signal aborts. To be called once. Rejects only with the signal's reason. */
+  run(signal: AbortSignal): Promise<Verdict>;
+  /**
+   * Climbs from the renewal rung. Without `force`, nothing happens while the present credential works. When no better
+   * credential comes and the present tunnel lives, the verdict stays `connected` and carries the failure as its warning.
+   */
+  renew(force: boolean): Promise<Verdict>;
+  verdict(): Verdict;
+  /** Called on each change of the verdict. */
+  onVerdict(listener: (verdict: Verdict) => void): void;
+  /** Of the credential in use; undefined before the first climb and without a file. */
+  certificateExpiresAt(): Date | undefined;
+}
+
+export function createLadder(deps: LadderDeps): CredentialLadder {
+  return new LadderKeeper(deps);
+}
+
+const CONNECT_LIMIT_MS = 40_000;
+const STABLE_MS = 3_600_000;
+
+/** One climb at a time; between climbs it listens to the tunnel and waits for the next attempt. */
+class LadderKeeper implements CredentialLadder {
+  private readonly deps: ClimbDeps & { readonly vpnClient: LadderDeps['vpnClient'] };
+  private readonly listeners: ((verdict: Verdict) => void)[] = [];
+  private readonly soon = new BackOff({ firstMs: 3_000, longestMs: 60_000 });
+  private readonly late = new BackOff({ firstMs: 600_000, longestMs: 3_600_000 });
+  /** A credential that is refused again and again, for example because two machines use one, must not cost one each time. */
+  private readonly refused = new BackOff({ firstMs: 30_000, longestMs: 3_600_000 });
+  private refusedAt = Number.NEGATIVE_INFINITY;
+  private current: Verdict = TRYING_VERDICT;
+  /** The rung whose file openvpn has. */
+  private held: 'existing' | 'renew' | 'new' = 'existing';
+  private expiresAt: Date | undefined;
+  private signal: AbortSignal = AbortSignal.abort();
+  private climbing = 0;
+  private queue: Promise<unknown> = Promise.resolve();
+  private pending: AbortController | undefined;
+
+  constructor({
+    resolve = resolveWithSystem,
+    connectLimitMs = CONNECT_LIMIT_MS,
+    ...deps
+  }: LadderDeps) {
+    this.deps = { ...deps, resolve, connectLimitMs };
+  }
+
+  run(signal: AbortSignal): Promise<Verdict> {
+    this.signal = signal;
+    this.deps.vpnClient.onTunnelChange((state) => this.onTunnel(state));
+    return this.climb('existing');
+  }
+
+  async renew(force: boolean): Promise<Verdict> {
+    const isGood =
+      this.current.state === 'connected' &&
+      this.expiresAt !== undefined &&
+      this.expiresAt > this.deps.clock.now();
+    if (isGood && !force) return this.current;
+    return this.climb('renew');
+  }
+
+  verdict(): Verdict {
+    return this.current;
+  }
+
+  onVerdict(listener: (verdict: Verdict) => void): void {
+    this.listeners.push(listener);
+  }
+
+  certificateExpiresAt(): Date | undefined {
+    return this.expiresAt;
+  }
+
+  private climb(start: LadderStart): Promise<Verdict> {
+    this.cancelAttempt();
+    this.climbing += 1;
+    const climbed = this.queue
+      .then(() => {
+        this.cancelAttempt();
+        return climbOnce(this.deps, start, this.signal);
+      })
+      .then(({ state, certificateExpiresAt }) => {
+        this.expiresAt = certificateExpiresAt ?? this.expiresAt;
+        this.settle(state);
+        return this.current;
+      })
+      .finally(() => {
+        this.climbing -= 1;
+      });
+    this.queue = climbed.catch(() => undefined);
+    return climbed;
+  }
+
+  private settle(state: LadderState): void {
+    const { end } = state;
+    const verdict = verdictOf(state);
+    if (end?.state === 'connected') {
+      if (state.rung !== 'without') this.held = state.rung;
+      this.soon.reset();
+      this.late.reset();
+      this.set(verdict);
+      return;
+    }
+    const tunnel = this.deps.vpnClient.tunnel();
+    if (tunnel.kind === 'connected') {
+      // A renewal that was asked for brought nothing; what was there still works.
+      this.set({ ...verdict, state: 'connected', rung: this.held, vpnAddress: tunnel.address });
+      return;
+    }
+    this.set(verdict);
+    if (end !== undefined) {
+      const { pace, from } = end.retry;
+      this.attempt(from, pace === 'soon' ? this.soon.next() : this.late.next());
+    }
+  }
+
+  private onTunnel(state: TunnelState): void {
+    // A climb hears from its own connection.
+    if (this.climbing > 0 || this.signal.aborted) return;
+    switch (state.kind) {
+      case 'off':
+        return;
+      case 'connected':
+        this.cancelAttempt();
+        this.set(reconnected(this.current, this.held, state.address));
+        return;
+      case 'connecting':
+        if (this.current.state !== 'without')
+          this.set(interrupted(this.current, state.lastFailure));
+        return;
+      case 'failed':
+        this.onTunnelFailure(state.failure);
+    }
+  }
+
+  /** The tunnel failed by itself, between climbs: openvpn keeps at it only where nobody answered. */
+  private onTunnelFailure(failure: TunnelFailure): void {
+    const cause = causeOf(failure);
+    if (cause === 'unreachable') {
+      if (this.current.state !== 'without') this.set(interrupted(this.current, failure));
+      if (this.pending === undefined) this.attempt('existing', this.soon.next());
+      return;
+    }
+    this.set(interrupted(this.current, failure));
+    if (cause === 'configuration') this.attempt('existing', this.late.next());
+    else this.attempt('renew', this.pauseAfterRefusal());
+  }
+
+  /** None the first time, and after an hour that went well. */
+  private pauseAfterRefusal(): number {
+    const now = this.deps.clock.now().getTime();
+    if (now - this.refusedAt > STABLE_MS) {
+      this.refused.reset();
+      this.refusedAt = now;
+      return 0;
+    }
+    this.refusedAt = now;
+    return this.refused.next();
+  }
+
+  /** Climbs after a pause, unless something else does before. */
+  private attempt(from: LadderStart, pauseMs: number): void {
+    this.cancelAttempt();
+    const pending = new AbortController();
+    this.pending = pending;
+    const signal = AbortSignal.any([this.signal, pending.signal]);
+    void this.deps.clock
+      .sleep(pauseMs, signal)
+      .then(() => (signal.aborted ? undefined : this.climb(from)))
+      .catch(() => undefined);
+  }
+
+  private cancelAttempt(): void {
+    this.pending?.abort();
+    this.pending = undefined;
+  }
+
+  private set(verdict: Verdict): void {
+    const before = this.current;
+    this.current = verdict;
+    this.tell(before, verdict);
+    for (const listener of this.listeners) listener(verdict);
+  }
+
+  /** Warns once for each cause, however often it comes back. */
+  private tell(before: Verdict, { state, rung, warning, vpnAddress, portalCalls }: Verdict): void {
+    const { logger } = this.deps;
+    if (warning !== null) {
+      const fields = { code: warning.code, reason: warning.message, hints: warning.hints };
+      if (before.warning?.code === warning.code) {
+        logger.debug('The VPN is still not connected', fields);
+      } else {
+        logger.warn('The VPN has a problem', fields);
+      }
+    } else if (state !== before.state) {
+      logger.info(state === 'connected' ? 'The tunnel is up' : 'The tunnel is down', {
+        rung,
+        portalCalls,
+        ...(vpnAddress === null ? {} : { tunnelAddress: vpnAddress }),
+      });
+    }
+  }
+}
