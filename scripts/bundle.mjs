@@ -77,6 +77,11 @@ const commonJsNames = {
   },
 };
 
+/** CommonJS libraries call require for what Node has built in. */
+const BANNER = {
+  js: "import { createRequire as v6CreateRequire } from 'node:module'; const require = v6CreateRequire(import.meta.url);",
+};
+
 async function listCommands(root) {
   const folder = path.join(root, 'src/commands');
   const entries = await fs.readdir(folder, { recursive: true }).catch(() => []);
@@ -106,10 +111,7 @@ async function bundleCli(esbuild, root, out) {
     platform: 'node',
     target: 'node24',
     chunkNames: 'chunks/[name]-[hash]',
-    // CommonJS libraries call require for what Node has built in.
-    banner: {
-      js: "import { createRequire as v6CreateRequire } from 'node:module'; const require = v6CreateRequire(import.meta.url);",
-    },
+    banner: BANNER,
     external: ['*.node', 'bufferutil', 'utf-8-validate', 'pino-pretty'],
     plugins: [stubUnused, commonJsNames],
     keepNames: true,
@@ -124,9 +126,10 @@ async function bundleEcho(esbuild, root, out) {
   await esbuild.build({
     absWorkingDir: root,
     entryPoints: [source],
-    outfile: path.join(out, 'echo/main.cjs'),
+    outfile: path.join(out, 'echo/main.mjs'),
     bundle: true,
-    format: 'cjs',
+    format: 'esm',
+    banner: BANNER,
     platform: 'node',
     target: 'node24',
     external: ['bufferutil', 'utf-8-validate'],

@@ -92,12 +92,12 @@ async function addScripts(from: string, to: string): Promise<void> {
 }
 
 async function addEcho(root: string, folder: string): Promise<void> {
-  const file = path.join(bundleFolder(root), 'echo/main.cjs');
+  const file = path.join(bundleFolder(root), 'echo/main.mjs');
   if (!existsSync(file))
     throw new V6Error('V6_IMAGE_NOT_FOUND', `The echo image has no content yet: ${file}.`, {
       hints: ['Run `npm run build`, then `npx v6 images build`.'],
     });
-  await fs.copyFile(file, path.join(folder, 'main.cjs'));
+  await fs.copyFile(file, path.join(folder, 'main.mjs'));
 }
 
 /** Copies a folder so that its modes do not depend on the umask of whoever made the clone: images are equal then. */

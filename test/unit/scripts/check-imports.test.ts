@@ -1,6 +1,5 @@
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-// @ts-expect-error plain JavaScript without types
 import { checkImports, mayImport, readSources } from '../../../scripts/check-imports.mjs';
 
 const root = path.join(import.meta.dirname, '../../..');
