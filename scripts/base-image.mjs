@@ -150,22 +150,27 @@ async function listSources() {
   return sources;
 }
 
-async function requireProgram(program, packageName) {
-  const found = (process.env.PATH ?? '')
-    .split(':')
-    .concat('/usr/sbin', '/sbin')
-    .some((folder) => existsSync(path.join(folder, program)));
-  if (!found)
+function requirePrograms() {
+  const folders = [...(process.env.PATH ?? '').split(':'), '/usr/sbin', '/sbin'];
+  const has = (program) => folders.some((folder) => existsSync(path.join(folder, program)));
+  if (!has('apt-get'))
+    throw new RecipeError('This is no Debian-like system: apt-get is missing.', 78);
+  if (!has('mmdebstrap'))
     throw new RecipeError(
-      `${program} is not installed; run: apt-get install -y --no-install-recommends ${packageName}`,
+      'mmdebstrap is not installed; run: apt-get install -y --no-install-recommends mmdebstrap',
       69,
     );
 }
 
+/** The release itself, not its updates. */
+function suiteOf(sources) {
+  const suites = sources.map((line) => line.split(' ').at(-2));
+  return suites.toSorted((a, b) => a.length - b.length)[0];
+}
+
 /** Downloads and unpacks the packages below `folder/root`; no maintainer script runs. */
 async function unpackPackages(folder, { onLine, signal }) {
-  await requireProgram('apt-get', 'apt (a Debian-like system)');
-  await requireProgram('mmdebstrap', 'mmdebstrap');
+  requirePrograms();
   const sources = await listSources();
   const options = chooseAptOptions(await run('apt-config', ['dump', 'Acquire']));
   const archive = path.join(folder, 'all.tar');
@@ -176,7 +181,7 @@ async function unpackPackages(folder, { onLine, signal }) {
       `--include=${PACKAGES.join(',')}`,
       '--aptopt=APT::Install-Recommends "false"',
       ...options.map((option) => `--aptopt=${option}`),
-      sources[0].match(/ (\S+) \S+$/)[1],
+      suiteOf(sources),
       archive,
       '-',
     ],

@@ -112,14 +112,15 @@ export function planSteps(facts, mode) {
       id: 'engine',
       title: 'container engine',
       what: 'start dockerd; it keeps running afterwards',
-      isThere: facts.engine === 'running' || facts.engine === 'remote',
+      // Refused: it runs; who may use it is another question.
+      isThere: facts.engine !== 'stopped' && facts.engine !== 'absent',
       needsRoot: true,
       ...COST.start,
     },
     {
       id: 'images',
       title: 'container images',
-      what: 'v6-vpn, v6-runtime, v6-echo, from Debian packages',
+      what: 'v6-vpn, v6-runtime, v6-echo: those that are missing',
       isThere: facts.areImagesCurrent && facts.isBuildCurrent,
       ...COST.images,
     },

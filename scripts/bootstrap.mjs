@@ -125,7 +125,9 @@ async function setUp(plan, children) {
     // Needs nothing of npm: done while that runs. `v6 images build` finds the result.
     const args = [path.join(root, 'scripts/base-image.mjs')];
     if (isDue('images') && isDue('npm'))
-      await timed('root file systems', () => children.run('base', process.execPath, args));
+      await timed('root file systems', async () => {
+        await children.run('root file systems', process.execPath, args);
+      });
   };
   const project = async () => {
     await step('npm', 'npm packages', () => installModules(children));

@@ -116,7 +116,7 @@ async function bundleCli(esbuild, root, out) {
     plugins: [stubUnused, commonJsNames],
     keepNames: true,
     legalComments: 'linked',
-    logLevel: 'error',
+    logLevel: 'silent',
   });
 }
 
@@ -134,7 +134,7 @@ async function bundleEcho(esbuild, root, out) {
     target: 'node24',
     external: ['bufferutil', 'utf-8-validate'],
     legalComments: 'eof',
-    logLevel: 'error',
+    logLevel: 'silent',
   });
 }
 
@@ -193,13 +193,27 @@ export async function bundle(root) {
   return target;
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
+async function main(argv) {
   const root = path.join(path.dirname(fileURLToPath(import.meta.url)), '..');
-  const isStale =
-    !(await isStampCurrent(root, 'bundle')) || !existsSync(path.join(root, 'dist/bundle'));
-  if (isStale || !process.argv.includes('--if-stale')) {
-    const hash = await hashInputs(root, BUILD_INPUTS);
-    await bundle(root);
-    await writeStamp(root, 'bundle', hash);
-  }
+  const isCurrent =
+    existsSync(path.join(root, 'dist/bundle')) && (await isStampCurrent(root, 'bundle'));
+  if (isCurrent && argv.includes('--if-stale')) return;
+  const hash = await hashInputs(root, BUILD_INPUTS);
+  await bundle(root);
+  await writeStamp(root, 'bundle', hash);
+}
+
+/** One line per mistake where esbuild found them, else the message. */
+function renderFailure(error) {
+  if (!Array.isArray(error.errors)) return error.message;
+  return error.errors
+    .map(({ location, text }) => `${location ? `${location.file}:${location.line}: ` : ''}${text}`)
+    .join('\n');
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  main(process.argv.slice(2)).catch((error) => {
+    process.stderr.write(`${renderFailure(error)}\n`);
+    process.exitCode = 1;
+  });
 }

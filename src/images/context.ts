@@ -80,8 +80,7 @@ async function addNode(recipes: string, folder: string): Promise<void> {
   const pinned = path.join(recipes, 'node_modules', `node-linux-${process.arch}`, 'bin/node');
   // Installed as somebody's dependency, the pinned Node may stand elsewhere: it is what runs us.
   const binary = existsSync(pinned) ? pinned : process.execPath;
-  await fs.copyFile(binary, path.join(folder, 'node'));
-  await fs.chmod(path.join(folder, 'node'), 0o755);
+  await linkOrCopy(binary, path.join(folder, 'node'));
 }
 
 async function addScripts(from: string, to: string): Promise<void> {
