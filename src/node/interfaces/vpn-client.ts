@@ -45,6 +45,10 @@ export interface VpnClientReport {
   readonly tunnel: TunnelState;
   /** Text of `nft list table inet v6client`, empty when the container does not run. */
   readonly rules: string;
+  /** Packets and bytes by the name in a rule's comment, e.g. `accept-from-vpn` (new connections from peers), `kill-switch`. */
+  readonly counters?: Readonly<
+    Record<string, { readonly packets: number; readonly bytes: number }>
+  >;
   /** Bytes since the tunnel came up; undefined when down. */
   readonly bytes?: { readonly received: number; readonly sent: number };
 }

@@ -1,0 +1,148 @@
+import type { ContainerState, Engine } from '../../core/engine/engine.ts';
+import { isV6Error, V6Error } from '../../core/errors.ts';
+import { LABEL, names, type Scope } from '../../core/labels.ts';
+import type { Logger } from '../../core/logger.ts';
+import type { Cidr, Ipv4 } from '../../core/net/ipv4.ts';
+import type { Slot } from '../../core/vpn/slot.ts';
+import { type ClientContainer, clientContainerSpec, SETTINGS_LABEL } from './container-spec.ts';
+
+export interface ContainerDeps {
+  readonly engine: Pick<Engine, 'containers' | 'networks'>;
+  readonly image: string;
+  readonly node: { readonly name: string; readonly scope: Scope };
+  readonly runDir: string;
+  /** The network that leads out, and the VPN client's address on it. */
+  readonly uplink: { readonly network: string; readonly address?: Ipv4 };
+  readonly vpnSubnet: Cidr | undefined;
+  readonly isolatedRange: Cidr;
+  readonly logger: Logger;
+}
+
+/** Makes, adopts and revives the container of one VPN client. Knows nothing of rules and tunnels. */
+export class ClientContainerKeeper {
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly #deps: ContainerDeps;
+  #hasTun: boolean;
+
+  constructor(deps: ContainerDeps) {
+    this.#deps = deps;
+    this.name = names.vpnClient(deps.node.name, deps.node.scope);
+    this.labels = {
+      [LABEL.kind]: 'vpn-client',
+      [LABEL.scope]: deps.node.scope,
+      [LABEL.node]: deps.node.name,
+    };
+    this.#hasTun = deps.vpnSubnet !== undefined;
+  }
+
+  /** False when the VPN is off, or the host turned out to have no tun device. */
+  get hasTun(): boolean {
+    return this.#hasTun;
+  }
+
+  find(): Promise<ContainerState | undefined> {
+    return this.#deps.engine.containers.find(this.name);
+  }
+
+  /** A running container with these slots attached: the present one where its settings are the same, else a new one. */
+  async ensure(slots: readonly Slot[]): Promise<void> {
+    const present = await this.find();
+    const wanted = clientContainerSpec(await this.#input(), slots).labels[SETTINGS_LABEL];
+    if (present?.state === 'running' && present.labels[SETTINGS_LABEL] === wanted) {
+      await this.#alignNetworks(present, slots);
+      return;
+    }
+    await this.create(slots);
+  }
+
+  /** A new container in the place of the present one. Nothing is left after a failure. */
+  async create(slots: readonly Slot[]): Promise<void> {
+    const { containers } = this.#deps.engine;
+    await containers.remove(this.name);
+    const id = await containers.create(clientContainerSpec(await this.#input(), slots));
+    try {
+      await containers.start(id);
+    } catch (error) {
+      await containers.remove(id);
+      if (!this.#hasTun || !isV6Error(error, 'V6_NET_TUN_MISSING')) throw error;
+      this.#deps.logger.warn('This host has no tun device: the node runs without VPN', {
+        code: error.code,
+      });
+      this.#hasTun = false;
+      await this.create(slots);
+    }
+  }
+
+  /**
+   * Brings a container back that does not run. A slot whose network is gone (`docker network prune`) would keep it from
+   * starting: such slots are left out, and attached again when their network is there.
+   */
+  async revive(slots: readonly Slot[]): Promise<void> {
+    const { containers, networks } = this.#deps.engine;
+    const present = await this.find();
+    if (present?.state === 'running') return;
+    if (present) {
+      try {
+        await containers.start(present.id);
+        return;
+      } catch (error) {
+        this.#deps.logger.warn('The VPN client cannot be started again; making a new one', {
+          container: this.name,
+          error,
+        });
+      }
+    }
+    const found = await Promise.all(slots.map((slot) => networks.find(slot.network)));
+    await this.create(slots.filter((_, index) => found[index] !== undefined));
+  }
+
+  /** Connects the container to a slot's network; connected with that address already: nothing. */
+  async attach(slot: Slot): Promise<void> {
+    const { networks } = this.#deps.engine;
+    const address = (await this.find())?.networks[slot.network];
+    if (address === slot.client) return;
+    if (address !== undefined) await networks.disconnect(slot.network, this.name);
+    await networks.connect(slot.network, this.name, slot.client);
+  }
+
+  async detach(slot: Slot): Promise<void> {
+    await this.#deps.engine.networks.disconnect(slot.network, this.name);
+  }
+
+  async remove(): Promise<void> {
+    const { containers } = this.#deps.engine;
+    // Politely, so that the VPN server hears of it and gives the address free.
+    await containers.stop(this.name, 5);
+    await containers.remove(this.name);
+  }
+
+  async #alignNetworks(present: ContainerState, slots: readonly Slot[]): Promise<void> {
+    const wanted = new Set([this.#deps.uplink.network, ...slots.map((slot) => slot.network)]);
+    for (const network of Object.keys(present.networks)) {
+      if (!wanted.has(network)) await this.#deps.engine.networks.disconnect(network, this.name);
+    }
+    for (const slot of slots) await this.attach(slot);
+  }
+
+  async #input(): Promise<ClientContainer> {
+    const { image, node, runDir, uplink, vpnSubnet, isolatedRange, engine } = this.#deps;
+    const network = await engine.networks.find(uplink.network);
+    if (!network)
+      throw new V6Error(
+        'V6_CONFIG_INVALID',
+        `The uplink network ${uplink.network} does not exist`,
+        { hints: ['Make it, or leave uplink_network out of the node configuration.'] },
+      );
+    return {
+      image,
+      node,
+      runDir,
+      uplink,
+      uplinkGateway: network.gateway,
+      vpnSubnet,
+      isolatedRange,
+      tun: this.#hasTun,
+    };
+  }
+}

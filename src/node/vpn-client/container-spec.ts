@@ -1,0 +1,96 @@
+import { createHash } from 'node:crypto';
+import type { ContainerSpec } from '../../core/engine/engine.ts';
+import { labelsFor, names, type Scope } from '../../core/labels.ts';
+import type { Cidr, Ipv4 } from '../../core/net/ipv4.ts';
+import type { Slot } from '../../core/vpn/slot.ts';
+
+/** Hash of everything that only a new container can change; slots are attached and detached live. */
+export const SETTINGS_LABEL = 'v6.settings';
+
+/** Folders of one node that the VPN client sees, each a mount of its own: what it may write it cannot use to read the rest. */
+export interface ClientFolders {
+  /** The client config, read-only inside. */
+  readonly client: string;
+  /** OpenVPN's management socket. */
+  readonly mgmt: string;
+  /** The proxy's sockets, one for each slot. */
+  readonly proxy: string;
+  /** Slots, remotes, ports: what a restart restores. Read-only inside. */
+  readonly state: string;
+}
+
+export function clientFolders(runDir: string): ClientFolders {
+  return {
+    client: `${runDir}/client`,
+    mgmt: `${runDir}/mgmt`,
+    proxy: `${runDir}/proxy`,
+    state: `${runDir}/state`,
+  };
+}
+
+export interface ClientContainer {
+  readonly image: string;
+  readonly node: { readonly name: string; readonly scope: Scope };
+  readonly runDir: string;
+  readonly uplink: { readonly network: string; readonly address?: Ipv4 };
+  readonly uplinkGateway: string | undefined;
+  readonly vpnSubnet: Cidr | undefined;
+  readonly isolatedRange: Cidr;
+  /** Give it the tun device: false where the host has none. */
+  readonly tun: boolean;
+}
+
+/**
+ * The VPN client's container (network-design 2.2): NET_ADMIN and the tun device, nothing else. Switched on in its own name
+ * space: forwarding, and announcements of a changed link address; switched off: redirects and IPv6.
+ */
+export function clientContainerSpec(input: ClientContainer, slots: readonly Slot[]): ContainerSpec {
+  const { image, node, uplink, tun } = input;
+  const folders = clientFolders(input.runDir);
+  const base = {
+    image,
+    env: {
+      V6_ISOLATED_RANGE: input.isolatedRange,
+      V6_VPN_SUBNET: input.vpnSubnet ?? '',
+      V6_UPLINK_GATEWAY: input.uplinkGateway ?? '',
+    },
+    mounts: [
+      { source: folders.client, target: '/client', readOnly: true },
+      { source: folders.mgmt, target: '/mgmt' },
+      { source: folders.proxy, target: '/proxy' },
+      { source: folders.state, target: '/state', readOnly: true },
+    ],
+    tmpfs: ['/run', '/tmp'],
+    devices: tun ? ['/dev/net/tun'] : [],
+    capabilities: ['NET_ADMIN'],
+    readOnlyRoot: true,
+    dns: ['127.0.0.1'],
+    sysctls: {
+      'net.ipv4.ip_forward': '1',
+      'net.ipv4.conf.all.arp_notify': '1',
+      'net.ipv4.conf.default.arp_notify': '1',
+      'net.ipv4.conf.all.send_redirects': '0',
+      'net.ipv4.conf.default.send_redirects': '0',
+      'net.ipv6.conf.all.disable_ipv6': '1',
+    },
+    restart: 'unless-stopped',
+    pids: 8192,
+    stopTimeoutSeconds: 5,
+  } as const satisfies Partial<ContainerSpec>;
+  return {
+    ...base,
+    name: names.vpnClient(node.name, node.scope),
+    labels: {
+      ...labelsFor({ kind: 'vpn-client', scope: node.scope, node: node.name }),
+      [SETTINGS_LABEL]: settingsHash({ ...base, uplink }),
+    },
+    networks: [
+      { name: uplink.network, ...(uplink.address ? { address: uplink.address } : {}) },
+      ...slots.map((slot) => ({ name: slot.network, address: slot.client })),
+    ],
+  };
+}
+
+function settingsHash(settings: unknown): string {
+  return createHash('sha256').update(JSON.stringify(settings)).digest('hex').slice(0, 16);
+}

@@ -1,0 +1,491 @@
+import type { Clock } from '../../core/clock.ts';
+import type { Engine } from '../../core/engine/engine.ts';
+import { toV6Error, V6Error } from '../../core/errors.ts';
+import type { Ipv4 } from '../../core/net/ipv4.ts';
+import { isIpv4 } from '../../core/net/ipv4.ts';
+import { literalRemotes, parseClientConfig } from '../../core/vpn/client-config.ts';
+import { renderClientConfig } from '../../core/vpn/client-render.ts';
+import type { Management } from '../../core/vpn/management.ts';
+import {
+  CLIENT_TABLE,
+  checkSlot,
+  gatewayWithLength,
+  linkAddress,
+  parseCounters,
+  planMappings,
+  renderMapTransaction,
+  renderRemotesTransaction,
+} from '../../core/vpn/rules.ts';
+import type { Slot } from '../../core/vpn/slot.ts';
+import type {
+  PortMapping,
+  Remote,
+  TunnelFailure,
+  TunnelOutcome,
+  TunnelState,
+} from '../../core/vpn/tunnel.ts';
+import type { VpnClient, VpnClientReport } from '../interfaces/vpn-client.ts';
+import { ClientContainerKeeper, type ContainerDeps } from './client-container.ts';
+import { CommandStream, isLostStream } from './command-stream.ts';
+import { StateFolder } from './state-folder.ts';
+import { TunnelWatch } from './tunnel-watch.ts';
+
+export interface VpnClientDeps extends ContainerDeps {
+  readonly engine: Engine;
+  /** Opens the management socket of openvpn, now or when it appears. */
+  readonly openManagement: (socketPath: string) => Management;
+  readonly clock: Clock;
+}
+
+const SET_UP = '. /usr/local/lib/v6/client.sh';
+/** How long the engine's restart policy may take before we start the container ourselves, ms. */
+const RESTART_PATIENCE_MS = 3000;
+const RETRY_MS = 2000;
+/** A tunnel with a good file is up within half a second of its container's start, ms. */
+const ADOPTION_PATIENCE_MS = 1500;
+
+/** Drives one VPN client container; see the interface. Nothing happens before `start`. */
+export function createVpnClient(deps: VpnClientDeps): VpnClient {
+  return new DockerVpnClient(deps);
+}
+
+class DockerVpnClient implements VpnClient {
+  readonly #deps: VpnClientDeps;
+  readonly #container: ClientContainerKeeper;
+  readonly #folder: StateFolder;
+  readonly #watch: TunnelWatch;
+  readonly #closing = new AbortController();
+  // The desired state: all of it is applied again whenever the container or the stream was lost.
+  readonly #slots = new Map<number, Slot>();
+  readonly #mappings = new Map<number, readonly PortMapping[]>();
+  #remotes: readonly Remote[] = [];
+  #credential: string | undefined;
+  #stream: CommandStream | undefined;
+  #management: Management | undefined;
+  /** One change at a time: rules, slots and tunnel are shared by all runs. */
+  #changes: Promise<unknown> = Promise.resolve();
+  #isRecovering = false;
+
+  constructor(deps: VpnClientDeps) {
+    this.#deps = deps;
+    this.#container = new ClientContainerKeeper(deps);
+    this.#folder = new StateFolder(deps.runDir);
+    this.#watch = new TunnelWatch(
+      { clock: deps.clock, logger: deps.logger, subnet: deps.vpnSubnet },
+      {
+        onDefiniteFailure: () => void this.#background(() => this.#takeCredentialAway()),
+        onFrozen: () => void this.#background(() => this.#killFrozen()),
+      },
+    );
+  }
+
+  start(slots: readonly Slot[]): Promise<void> {
+    return this.#serial(async () => {
+      for (const slot of slots) {
+        checkSlot(slot, this.#deps.isolatedRange);
+        this.#slots.set(slot.index, slot);
+      }
+      await this.#folder.prepare();
+      await this.#adoptCredential();
+      await this.#saveState();
+      await this.#container.ensure([...this.#slots.values()]);
+      await this.#open();
+      this.#management = this.#deps.openManagement(this.#folder.managementSocket);
+      this.#watch.attach(this.#management);
+      void this.#follow();
+      await this.#awaitAdoptedTunnel();
+    });
+  }
+
+  attachSlot(slot: Slot): Promise<void> {
+    checkSlot(slot, this.#deps.isolatedRange);
+    return this.#serial(async () => {
+      await this.#container.attach(slot);
+      this.#slots.set(slot.index, slot);
+      try {
+        await this.#folder.saveSlots([...this.#slots.values()]);
+        await this.#run(claimCommand(slot));
+      } catch (error) {
+        this.#slots.delete(slot.index);
+        await this.#folder.saveSlots([...this.#slots.values()]);
+        await this.#container.detach(slot);
+        throw error;
+      }
+    });
+  }
+
+  detachSlot(slot: Slot): Promise<void> {
+    checkSlot(slot, this.#deps.isolatedRange);
+    return this.#serial(async () => {
+      this.#slots.delete(slot.index);
+      await this.#folder.saveSlots([...this.#slots.values()]);
+      await this.#run(`release ${slot.index}`);
+      await this.#container.detach(slot);
+    });
+  }
+
+  applyPortMappings(run: number, mappings: readonly PortMapping[]): Promise<void> {
+    return this.#serial(() => this.#setMappings(run, mappings));
+  }
+
+  removePortMappings(run: number, algorithm: Ipv4): Promise<void> {
+    if (!isIpv4(algorithm)) throw new RangeError(`not an address: ${String(algorithm)}`);
+    return this.#serial(async () => {
+      if (this.#mappings.has(run)) await this.#setMappings(run, []);
+      // Flows outlive their element, and a new run on this address would get the old peers' packets.
+      await this.#run(`flush ${algorithm}`);
+    });
+  }
+
+  async connect(
+    clientConfig: string,
+    options: Parameters<VpnClient['connect']>[1],
+  ): Promise<TunnelOutcome> {
+    const { subnet, limitMs, signal } = options;
+    const config = parseClientConfig(clientConfig);
+    const remotes = literalRemotes(config);
+    const text = renderClientConfig(config, { resolvedRemotes: remotes, subnet });
+    signal?.throwIfAborted();
+    if (!this.#container.hasTun) return { ok: false, failure: tunMissing(this.#deps.vpnSubnet) };
+    const waiting = new AbortController();
+    const outcome = await this.#serial(async () => {
+      const state = this.#watch.state;
+      if (state.kind === 'connected' && this.#credential === text)
+        return { answer: Promise.resolve<TunnelOutcome>({ ok: true, address: state.address }) };
+      await this.#takeCredentialAway();
+      await this.#setRemotes(remotes);
+      this.#watch.expect();
+      const answer = this.#watch.outcome();
+      this.#credential = text;
+      await this.#folder.saveCredential(text);
+      await this.#run('wake');
+      return { answer };
+    });
+    const limit = this.#deps.clock
+      .sleep(limitMs, anySignal(signal, waiting.signal, this.#closing.signal))
+      .then(() => this.#noAnswer(limitMs));
+    try {
+      return await Promise.race([outcome.answer, limit]);
+    } finally {
+      limit.catch(() => undefined);
+      waiting.abort();
+    }
+  }
+
+  disconnect(): Promise<void> {
+    return this.#serial(async () => {
+      await this.#takeCredentialAway();
+      await this.#setRemotes([]);
+      this.#watch.off();
+    });
+  }
+
+  tunnel(): TunnelState {
+    return this.#watch.state;
+  }
+
+  onTunnelChange(listener: (state: TunnelState) => void): void {
+    this.#watch.onChange(listener);
+  }
+
+  async describe(): Promise<VpnClientReport> {
+    const running = (await this.#container.find())?.state === 'running';
+    const { bytes } = this.#watch;
+    const rules = running
+      ? (await this.#serial(() => this.#run(`nft list table ${CLIENT_TABLE}`))).join('\n')
+      : '';
+    return {
+      container: this.#container.name,
+      running,
+      tunnel: this.#watch.state,
+      rules,
+      counters: parseCounters(rules),
+      ...(bytes ? { bytes } : {}),
+    };
+  }
+
+  async close(): Promise<void> {
+    this.#watch.silence();
+    this.#closing.abort(new V6Error('V6_INTERRUPTED', 'The VPN client is being let go'));
+    this.#management?.close();
+    this.#stream?.close();
+    await this.#changes.catch(() => undefined);
+  }
+
+  async remove(): Promise<void> {
+    await this.close();
+    await this.#container.remove();
+    await this.#folder.remove();
+  }
+
+  // ---- desired state
+
+  async #setMappings(run: number, mappings: readonly PortMapping[]): Promise<void> {
+    const before = this.#mappings.get(run);
+    const wanted = new Map(this.#mappings);
+    if (mappings.length === 0) wanted.delete(run);
+    else wanted.set(run, mappings);
+    const all = planMappings(wanted, this.#deps.isolatedRange);
+    this.#put(run, wanted.get(run));
+    try {
+      await this.#folder.savePorts(all);
+      await this.#run(nft(renderMapTransaction(all)));
+    } catch (error) {
+      this.#put(run, before);
+      await this.#folder.savePorts(planMappings(this.#mappings, this.#deps.isolatedRange));
+      throw applyFailure(`the ports of run ${run}`, error);
+    }
+  }
+
+  #put(run: number, mappings: readonly PortMapping[] | undefined): void {
+    if (mappings === undefined) this.#mappings.delete(run);
+    else this.#mappings.set(run, mappings);
+  }
+
+  async #setRemotes(remotes: readonly Remote[]): Promise<void> {
+    this.#remotes = remotes;
+    await this.#folder.saveRemotes(remotes);
+    try {
+      await this.#run(nft(renderRemotesTransaction(remotes)));
+    } catch (error) {
+      throw applyFailure('the addresses of the VPN server', error);
+    }
+  }
+
+  async #takeCredentialAway(): Promise<void> {
+    this.#credential = undefined;
+    await this.#folder.removeCredential();
+    await this.#run('vpn_stop');
+  }
+
+  /** A daemon that starts again finds the tunnel of the one before, and leaves it up. */
+  async #adoptCredential(): Promise<void> {
+    const text =
+      this.#deps.vpnSubnet === undefined ? undefined : await this.#folder.findCredential();
+    if (text === undefined) {
+      await this.#folder.removeCredential();
+      return;
+    }
+    try {
+      this.#remotes = literalRemotes(parseClientConfig(text));
+      this.#credential = text;
+      this.#watch.expect();
+    } catch (error) {
+      this.#deps.logger.warn('The client config of an earlier start is not usable; left out', {
+        code: toV6Error(error).code,
+      });
+      await this.#folder.removeCredential();
+    }
+  }
+
+  /** A moment for the tunnel that may be up already, so that `connect` with the same file need not start it anew. */
+  async #awaitAdoptedTunnel(): Promise<void> {
+    if (this.#credential === undefined) return;
+    const limit = this.#deps.clock.sleep(ADOPTION_PATIENCE_MS, this.#closing.signal);
+    await Promise.race([this.#watch.outcome(), limit]);
+    limit.catch(() => undefined);
+  }
+
+  async #saveState(): Promise<void> {
+    await this.#folder.saveSlots([...this.#slots.values()]);
+    await this.#folder.saveRemotes(this.#remotes);
+    await this.#folder.savePorts(planMappings(this.#mappings, this.#deps.isolatedRange));
+  }
+
+  // ---- the stream, and what to do when it is lost
+
+  /** Runs a command that may be repeated. A lost stream is opened again first, with all of the desired state. */
+  async #run(command: string): Promise<readonly string[]> {
+    const stream = this.#stream;
+    if (stream && !stream.isLost) {
+      try {
+        return await stream.run(command);
+      } catch (error) {
+        if (!isLostStream(error)) throw error;
+      }
+    }
+    return (await this.#open()).run(command);
+  }
+
+  /** A stream into a running container that has all of the desired state. */
+  async #open(): Promise<CommandStream> {
+    this.#closing.signal.throwIfAborted();
+    await this.#awaitContainer();
+    this.#stream?.close();
+    const lines = await this.#deps.engine.containers.openStream(this.#container.name, ['/bin/sh']);
+    const stream = new CommandStream(lines, SET_UP);
+    await stream.run('ready');
+    this.#stream = stream;
+    await this.#applyAll(stream);
+    void stream.ended.then(() => this.#recover());
+    return stream;
+  }
+
+  async #awaitContainer(): Promise<void> {
+    const { clock } = this.#deps;
+    for (let waitedMs = 0; waitedMs < RESTART_PATIENCE_MS; waitedMs += 100) {
+      const found = await this.#container.find();
+      if (found?.state === 'running') return;
+      // Gone, or ended for good: nobody but us will start it.
+      if (found === undefined || found.state === 'dead' || found.state === 'created') break;
+      await clock.sleep(100, this.#closing.signal);
+    }
+    await this.#container.revive([...this.#slots.values()]);
+  }
+
+  async #applyAll(stream: CommandStream): Promise<void> {
+    for (const slot of this.#slots.values()) {
+      try {
+        await this.#container.attach(slot);
+        await stream.run(claimCommand(slot));
+      } catch (error) {
+        if (isLostStream(error)) throw error;
+        this.#deps.logger.warn('A slot could not be claimed; its algorithm has no way out', {
+          network: slot.network,
+          code: toV6Error(error).code,
+          error,
+        });
+      }
+    }
+    await stream.run(nft(renderRemotesTransaction(this.#remotes)));
+    await stream.run(
+      nft(renderMapTransaction(planMappings(this.#mappings, this.#deps.isolatedRange))),
+    );
+    if (this.#credential !== undefined) await stream.run('wake');
+  }
+
+  /** Until it works or we are closed. */
+  async #recover(): Promise<void> {
+    if (this.#isRecovering || this.#closing.signal.aborted) return;
+    this.#isRecovering = true;
+    this.#watch.interrupted();
+    try {
+      while (!(await this.#isWell())) {
+        this.#deps.logger.warn('The VPN client was lost; bringing it back', {
+          container: this.#container.name,
+        });
+        await this.#tryToOpen();
+      }
+    } catch {
+      // Closed meanwhile.
+    } finally {
+      this.#isRecovering = false;
+    }
+  }
+
+  async #isWell(): Promise<boolean> {
+    this.#closing.signal.throwIfAborted();
+    return this.#serial(async () => this.#stream !== undefined && !this.#stream.isLost);
+  }
+
+  async #tryToOpen(): Promise<void> {
+    try {
+      await this.#serial(() => this.#open());
+      this.#deps.logger.info('The VPN client is back', { container: this.#container.name });
+    } catch (error) {
+      this.#closing.signal.throwIfAborted();
+      this.#deps.logger.warn('The VPN client could not be brought back; trying again', {
+        code: toV6Error(error).code,
+        error,
+      });
+      await this.#deps.clock.sleep(RETRY_MS, this.#closing.signal);
+    }
+  }
+
+  /** The engine's events tell of a lost container earlier than the stream does. */
+  async #follow(): Promise<void> {
+    const { signal } = this.#closing;
+    while (!signal.aborted) {
+      try {
+        for await (const event of this.#deps.engine.events(this.#container.labels, signal)) {
+          if (event.type !== 'container' || event.name !== this.#container.name) continue;
+          if (event.action === 'die' || event.action === 'destroy') {
+            this.#stream?.close();
+            void this.#recover();
+          }
+        }
+      } catch {
+        // The engine is away; the next round asks again.
+      }
+      await this.#deps.clock.sleep(RETRY_MS, signal).catch(() => undefined);
+    }
+  }
+
+  async #killFrozen(): Promise<void> {
+    this.#deps.logger.warn('openvpn does not answer any more; it is started again', {
+      container: this.#container.name,
+    });
+    await this.#run('vpn_kill');
+  }
+
+  #noAnswer(limitMs: number): TunnelOutcome {
+    const { state } = this.#watch;
+    const last = state.kind === 'connecting' ? state.lastFailure : undefined;
+    return { ok: false, failure: last ?? unanswered(limitMs) };
+  }
+
+  #background(change: () => Promise<void>): Promise<void> {
+    return this.#serial(change).catch((error: unknown) => {
+      if (this.#closing.signal.aborted) return;
+      this.#deps.logger.warn('The VPN client did not do as it was told', {
+        code: toV6Error(error).code,
+        error,
+      });
+    });
+  }
+
+  #serial<T>(change: () => Promise<T>): Promise<T> {
+    const result = this.#changes.then(change, change);
+    this.#changes = result.catch(() => undefined);
+    return result;
+  }
+}
+
+/** All words come from checked addresses: see checkSlot. */
+function claimCommand(slot: Slot): string {
+  const link = linkAddress(slot.gateway);
+  return `claim ${gatewayWithLength(slot)} ${slot.client} ${link} && relay ${slot.index} ${slot.gateway}`;
+}
+
+/** One argument, one transaction. Its text holds digits, words and punctuation of ours, no quote. */
+function nft(transaction: string): string {
+  return `nft '${transaction}'`;
+}
+
+function applyFailure(what: string, error: unknown): unknown {
+  if (isLostStream(error) || !(error instanceof V6Error)) return error;
+  if (error.code === 'V6_FIREWALL_APPLY') return error;
+  return new V6Error('V6_FIREWALL_APPLY', `The VPN client refused ${what}`, {
+    details: error.details,
+    cause: error,
+  });
+}
+
+function tunMissing(subnet: unknown): TunnelFailure {
+  return subnet === undefined
+    ? {
+        code: 'V6_VPN_OFF',
+        message: 'The VPN of this node is off',
+        hints: ['Set vpn_subnet.'],
+        definite: true,
+      }
+    : {
+        code: 'V6_NET_TUN_MISSING',
+        message: 'This host has no tun device (/dev/net/tun)',
+        hints: ['Load the module: modprobe tun', 'Then start the node again.'],
+        definite: true,
+      };
+}
+
+function unanswered(limitMs: number): TunnelFailure {
+  return {
+    code: 'V6_VPN_SERVER_UNREACHABLE',
+    message: `The VPN server did not answer within ${Math.round(limitMs / 1000)} s`,
+    hints: ['Check that this machine reaches the address and port of the VPN server.'],
+    definite: false,
+  };
+}
+
+function anySignal(...signals: (AbortSignal | undefined)[]): AbortSignal {
+  return AbortSignal.any(signals.filter((signal) => signal !== undefined));
+}
