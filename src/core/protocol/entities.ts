@@ -77,6 +77,20 @@ export const isFailed = (status: RunStatus): boolean =>
 export const isFinished = (status: RunStatus): boolean =>
   status === 'completed' || isFailed(status);
 
+/**
+ * Status of a task from those of its runs: failed ones win (their own word when all agree), then active, initializing,
+ * pending; no run at all counts as completed (vantage6 4.14 server, model/task.py:status).
+ */
+export function taskStatus(runs: readonly RunStatus[]): RunStatus {
+  const failed = runs.filter(isFailed);
+  const [first] = failed;
+  if (first !== undefined) return failed.every((status) => status === first) ? first : 'failed';
+  for (const open of ['active', 'initializing', 'pending'] as const) {
+    if (runs.includes(open)) return open;
+  }
+  return 'completed';
+}
+
 export interface TaskDatabase {
   readonly label: string;
   /** JSON text. */
