@@ -1,0 +1,43 @@
+import type { SelectQueryBuilder } from 'kysely';
+import { V6Error } from '../../core/errors.ts';
+import type { PageRequest, Rows } from '../../server/interfaces/store.ts';
+
+/** Names that callers may sort by, each with its column. */
+export type Sortable = Readonly<Record<string, string>>;
+
+interface Listing {
+  readonly page: PageRequest;
+  readonly sortable: Sortable;
+  /** Order when the caller names none, and the last criterion when it does: pages never overlap. */
+  readonly id: { readonly column: string; readonly descending: boolean };
+}
+
+/** One page and the total. Throws V6_REQUEST_INVALID for a name that cannot be sorted by. */
+export async function listPage<DB, TB extends keyof DB, O>(
+  query: SelectQueryBuilder<DB, TB, O>,
+  { page, sortable, id }: Listing,
+): Promise<Rows<O>> {
+  let ordered = query;
+  for (const { column, descending } of page.sort) {
+    const known = Object.hasOwn(sortable, column) ? sortable[column] : undefined;
+    if (known === undefined) {
+      throw new V6Error('V6_REQUEST_INVALID', `Cannot sort by ${JSON.stringify(column)}`, {
+        details: { errors: { sort: [`One of: ${Object.keys(sortable).join(', ')}.`] } },
+      });
+    }
+    ordered = ordered.orderBy(known as never, descending ? 'desc' : 'asc');
+  }
+  ordered = ordered.orderBy(id.column as never, id.descending ? 'desc' : 'asc');
+  const rows = await ordered.limit(page.limit).offset(page.offset).execute();
+  const count = await query
+    .clearSelect()
+    .select((eb) => eb.fn.countAll<number>().as('total'))
+    .executeTakeFirstOrThrow();
+  return { rows, total: (count as { readonly total: number }).total };
+}
+
+/** Empty filters match nothing; SQL has no empty list. */
+export const NOTHING: readonly number[] = [-1];
+
+export const dateOrNull = (text: string | null): Date | null =>
+  text === null ? null : new Date(text);

@@ -1,0 +1,88 @@
+import type { Generated } from 'kysely';
+
+/** Tables as Kysely sees them. Dates are ISO 8601 text in UTC with three decimals, so that text order is time order; booleans are 0 and 1. */
+export interface Schema {
+  meta: { key: string; value: string };
+  authenticatable: {
+    id: Generated<number>;
+    type: 'user' | 'node';
+    last_seen: string | null;
+    token_generation: Generated<number>;
+  };
+  organization: {
+    id: Generated<number>;
+    name: string;
+    domain: string | null;
+    address1: string | null;
+    address2: string | null;
+    zipcode: string | null;
+    country: string | null;
+    public_key: string;
+  };
+  collaboration: { id: Generated<number>; name: string; encrypted: number };
+  member: { organization_id: number; collaboration_id: number };
+  node: {
+    id: number;
+    name: string;
+    organization_id: number;
+    collaboration_id: number;
+    api_key_digest: string;
+    ip: string | null;
+    online: Generated<number>;
+    config: Generated<string>;
+    vpn_id: string;
+  };
+  role: { id: Generated<number>; name: string; description: string };
+  user: {
+    id: number;
+    username: string;
+    firstname: string;
+    lastname: string;
+    email: string;
+    organization_id: number;
+    password_hash: string;
+  };
+  user_role: { user_id: number; role_id: number };
+  job: { id: Generated<number>; created_at: string };
+  task: {
+    id: Generated<number>;
+    job_id: number;
+    name: string;
+    description: string;
+    image: string;
+    collaboration_id: number;
+    parent_id: number | null;
+    init_org_id: number;
+    init_user_id: number | null;
+    created_at: string;
+  };
+  task_database: { task_id: number; position: number; label: string; parameters: string };
+  run: {
+    id: Generated<number>;
+    task_id: number;
+    organization_id: number;
+    status: string;
+    input: string;
+    result: string | null;
+    log: string | null;
+    assigned_at: string;
+    started_at: string | null;
+    finished_at: string | null;
+    kill_pending: Generated<number>;
+  };
+  port: {
+    id: Generated<number>;
+    run_id: number;
+    node_id: number;
+    protocol: 'tcp' | 'udp';
+    port: number;
+    label: string | null;
+  };
+  vpn_grant: {
+    node_id: number;
+    current: string | null;
+    previous: string | null;
+    profile: string | null;
+    expires_at: string | null;
+  };
+}

@@ -1,0 +1,187 @@
+import { type Kysely, sql } from 'kysely';
+import { type RunStatus, taskStatus } from '../../core/protocol/entities.ts';
+import type { TaskRecord } from '../../server/interfaces/records.ts';
+import type { NewTaskFields, TaskFilter, TaskStore } from '../../server/interfaces/store.ts';
+import { listPage, NOTHING } from './listing.ts';
+import type { Schema } from './schema.ts';
+
+const SORTABLE = {
+  id: 'task.id',
+  name: 'task.name',
+  job_id: 'task.job_id',
+  image: 'task.image',
+  created_at: 'task.created_at',
+};
+
+const select = (db: Kysely<Schema>) =>
+  db
+    .selectFrom('task')
+    .select([
+      'task.id',
+      'task.job_id',
+      'task.name',
+      'task.description',
+      'task.image',
+      'task.collaboration_id',
+      'task.parent_id',
+      'task.init_org_id',
+      'task.init_user_id',
+      'task.created_at',
+    ]);
+
+type Row = Awaited<ReturnType<ReturnType<typeof select>['executeTakeFirstOrThrow']>>;
+
+/** Adds databases and the status, with two queries for any number of tasks. */
+async function complete(db: Kysely<Schema>, rows: readonly Row[]): Promise<TaskRecord[]> {
+  const ids = rows.length > 0 ? rows.map((row) => row.id) : NOTHING;
+  const databases = await db
+    .selectFrom('task_database')
+    .select(['task_id', 'label', 'parameters'])
+    .where('task_id', 'in', ids)
+    .orderBy('task_id')
+    .orderBy('position')
+    .execute();
+  const runs = await db
+    .selectFrom('run')
+    .select(['task_id', 'status', 'finished_at'])
+    .where('task_id', 'in', ids)
+    .execute();
+  return rows.map((row) => {
+    const own = runs.filter((run) => run.task_id === row.id);
+    const status = taskStatus(own.map((run) => run.status as RunStatus));
+    const ends = own.flatMap((run) => (run.finished_at === null ? [] : [run.finished_at]));
+    const last = ends.toSorted().at(-1);
+    return {
+      id: row.id,
+      jobId: row.job_id,
+      name: row.name,
+      description: row.description,
+      image: row.image,
+      collaborationId: row.collaboration_id,
+      parentId: row.parent_id,
+      initOrganizationId: row.init_org_id,
+      initUserId: row.init_user_id,
+      createdAt: new Date(row.created_at),
+      databases: databases
+        .filter((database) => database.task_id === row.id)
+        .map(({ label, parameters }) => ({ label, parameters })),
+      status,
+      finishedAt: status === 'completed' && last !== undefined ? new Date(last) : null,
+    };
+  });
+}
+
+export function taskStore(db: Kysely<Schema>): TaskStore {
+  return {
+    find: async (id) => {
+      const row = await select(db).where('task.id', '=', id).executeTakeFirst();
+      return row && (await complete(db, [row]))[0];
+    },
+
+    list: async (filter, page) => {
+      const { rows, total } = await listPage(filtered(select(db), filter), {
+        page,
+        sortable: SORTABLE,
+        id: { column: 'task.id', descending: true },
+      });
+      return { rows: await complete(db, rows), total };
+    },
+
+    create: (fields) =>
+      db.isTransaction
+        ? insertTask(db, fields)
+        : db.transaction().execute((trx) => insertTask(trx, fields)),
+
+    family: async (id) => {
+      const { rows } = await sql<{ id: number }>`
+        with recursive family(id) as (
+          select id from task where id = ${id}
+          union select task.id from task join family on task.parent_id = family.id
+        ) select id from family order by id`.execute(db);
+      return rows.map((row) => row.id);
+    },
+
+    remove: async (id) => {
+      await db.deleteFrom('task').where('id', '=', id).execute();
+    },
+  };
+}
+
+function filtered(query: ReturnType<typeof select>, filter: TaskFilter): ReturnType<typeof select> {
+  const { ids, collaborationIds, isTopLevel, runId } = filter;
+  let out = query;
+  if (ids !== undefined) out = out.where('task.id', 'in', ids.length > 0 ? ids : NOTHING);
+  if (collaborationIds !== undefined) {
+    const list = collaborationIds.length > 0 ? collaborationIds : NOTHING;
+    out = out.where('task.collaboration_id', 'in', list);
+  }
+  if (filter.initOrganizationId !== undefined)
+    out = out.where('task.init_org_id', '=', filter.initOrganizationId);
+  if (filter.initUserId !== undefined) out = out.where('task.init_user_id', '=', filter.initUserId);
+  if (filter.parentId !== undefined) out = out.where('task.parent_id', '=', filter.parentId);
+  if (filter.jobId !== undefined) out = out.where('task.job_id', '=', filter.jobId);
+  if (filter.name !== undefined) out = out.where('task.name', 'like', filter.name);
+  if (filter.image !== undefined) out = out.where('task.image', 'like', filter.image);
+  if (filter.description !== undefined)
+    out = out.where('task.description', 'like', filter.description);
+  if (isTopLevel !== undefined)
+    out = out.where('task.parent_id', isTopLevel ? 'is' : 'is not', null);
+  if (runId !== undefined) {
+    out = out.where('task.id', 'in', (eb) =>
+      eb.selectFrom('run').select('run.task_id').where('run.id', '=', runId),
+    );
+  }
+  return out;
+}
+
+async function insertTask(db: Kysely<Schema>, fields: NewTaskFields): Promise<number> {
+  const createdAt = fields.createdAt.toISOString();
+  const jobId = fields.jobId ?? (await insertJob(db, createdAt));
+  const { id } = await db
+    .insertInto('task')
+    .values({
+      job_id: jobId,
+      name: fields.name,
+      description: fields.description,
+      image: fields.image,
+      collaboration_id: fields.collaborationId,
+      parent_id: fields.parentId,
+      init_org_id: fields.initOrganizationId,
+      init_user_id: fields.initUserId,
+      created_at: createdAt,
+    })
+    .returning('id')
+    .executeTakeFirstOrThrow();
+  for (const [position, database] of fields.databases.entries()) {
+    await db
+      .insertInto('task_database')
+      .values({ task_id: id, position, ...database })
+      .execute();
+  }
+  for (const run of fields.runs) {
+    await db
+      .insertInto('run')
+      .values({
+        task_id: id,
+        organization_id: run.organizationId,
+        status: 'pending',
+        input: run.input,
+        result: null,
+        log: null,
+        assigned_at: createdAt,
+        started_at: null,
+        finished_at: null,
+      })
+      .execute();
+  }
+  return id;
+}
+
+async function insertJob(db: Kysely<Schema>, createdAt: string): Promise<number> {
+  const { id } = await db
+    .insertInto('job')
+    .values({ created_at: createdAt })
+    .returning('id')
+    .executeTakeFirstOrThrow();
+  return id;
+}

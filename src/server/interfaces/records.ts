@@ -1,0 +1,147 @@
+import type { RunStatus } from '../../core/protocol/entities.ts';
+
+/** What the server stores, after parsing; points in time are Dates. Ids are positive and never used again. */
+export interface OrganizationRecord {
+  readonly id: number;
+  readonly name: string;
+  readonly domain: string | null;
+  readonly address1: string | null;
+  readonly address2: string | null;
+  readonly zipcode: string | null;
+  readonly country: string | null;
+  /** base64 of the PEM text, empty when none. */
+  readonly publicKey: string;
+}
+
+export interface CollaborationRecord {
+  readonly id: number;
+  readonly name: string;
+  readonly encrypted: boolean;
+}
+
+export interface ConfigEntry {
+  readonly key: string;
+  readonly value: string;
+}
+
+export interface NodeRecord {
+  readonly id: number;
+  readonly name: string;
+  readonly organizationId: number;
+  readonly collaborationId: number;
+  /** Tunnel address. It stays when the node goes offline, and is not served then. */
+  readonly ip: string | null;
+  readonly isOnline: boolean;
+  readonly lastSeenAt: Date | null;
+  /** What the node tells of its configuration; empty while it is offline. */
+  readonly config: readonly ConfigEntry[];
+  /** Names the node to the VPN portal for its whole life; a UUID. */
+  readonly vpnId: string;
+  /** Part of every token; raising it ends all tokens given out before. */
+  readonly tokenGeneration: number;
+}
+
+export interface RoleRecord {
+  readonly id: number;
+  readonly name: string;
+  readonly description: string;
+}
+
+export interface UserRecord {
+  readonly id: number;
+  readonly username: string;
+  readonly firstname: string;
+  readonly lastname: string;
+  readonly email: string;
+  readonly organizationId: number;
+  readonly lastSeenAt: Date | null;
+  readonly roles: readonly RoleRecord[];
+  readonly tokenGeneration: number;
+}
+
+export interface TaskDatabaseRecord {
+  readonly label: string;
+  /** JSON text of an object. */
+  readonly parameters: string;
+}
+
+export interface TaskRecord {
+  readonly id: number;
+  /** Shared by a task and all its sub-tasks. */
+  readonly jobId: number;
+  readonly name: string;
+  readonly description: string;
+  readonly image: string;
+  readonly collaborationId: number;
+  readonly parentId: number | null;
+  readonly initOrganizationId: number;
+  /** Null when the user was deleted. */
+  readonly initUserId: number | null;
+  readonly createdAt: Date;
+  readonly databases: readonly TaskDatabaseRecord[];
+  /** Of the task as a whole, computed from its runs. */
+  readonly status: RunStatus;
+  /** Latest end of its runs, when the status is `completed`. */
+  readonly finishedAt: Date | null;
+}
+
+export interface PortRecord {
+  readonly id: number;
+  readonly runId: number;
+  readonly port: number;
+  readonly protocol: 'tcp' | 'udp';
+  readonly label: string | null;
+}
+
+export interface RunRecord {
+  readonly id: number;
+  readonly taskId: number;
+  readonly jobId: number;
+  readonly parentId: number | null;
+  readonly collaborationId: number;
+  readonly organizationId: number;
+  readonly status: RunStatus;
+  /** base64, or encrypted text. */
+  readonly input: string;
+  readonly result: string | null;
+  readonly log: string | null;
+  readonly assignedAt: Date;
+  readonly startedAt: Date | null;
+  /** The run is open until this is set. */
+  readonly finishedAt: Date | null;
+  /** Killed here, and the node has not said yet that it knows. */
+  readonly isKillPending: boolean;
+  readonly initUserId: number | null;
+  readonly initOrganizationId: number;
+  /** The organization's node in the collaboration; null when it was deleted. */
+  readonly node: {
+    readonly id: number;
+    readonly name: string;
+    readonly ip: string | null;
+    readonly isOnline: boolean;
+  } | null;
+  readonly ports: readonly PortRecord[];
+}
+
+/** One registered port as another algorithm of the task family sees it. */
+export interface AddressRecord {
+  readonly runId: number;
+  readonly ip: string | null;
+  readonly port: number;
+  readonly protocol: 'tcp' | 'udp';
+  readonly label: string | null;
+  readonly organizationId: number;
+  readonly taskId: number;
+  readonly parentId: number | null;
+}
+
+/** What the VPN portal gave us for one node. Texts are encrypted before they come here. */
+export interface VpnGrantRecord {
+  readonly nodeId: number;
+  /** Encrypted tokens of the authorization in use. */
+  readonly current: string | null;
+  /** Encrypted tokens of one that is still to be ended. */
+  readonly previous: string | null;
+  readonly profile: string | null;
+  readonly expiresAt: Date | null;
+}
