@@ -1,0 +1,134 @@
+import Fastify, { type FastifyRequest } from 'fastify';
+import {
+  serializerCompiler,
+  validatorCompiler,
+  type ZodTypeProvider,
+} from 'fastify-type-provider-zod';
+import { V6Error } from '../core/errors.ts';
+import { authenticate } from './auth/identity.ts';
+import type { App, AppDeps, Routes } from './http/app-types.ts';
+import { createErrorHandler } from './http/errors.ts';
+import { createRender } from './http/render.ts';
+import { registerCollaborationRoutes } from './http/routes/collaborations.ts';
+import { registerNodeRoutes } from './http/routes/nodes.ts';
+import { registerOrganizationRoutes } from './http/routes/organizations.ts';
+import { registerPortRoutes } from './http/routes/ports.ts';
+import { registerRunRoutes } from './http/routes/runs.ts';
+import { registerServiceRoutes } from './http/routes/service.ts';
+import { registerTaskRoutes } from './http/routes/tasks.ts';
+import { registerTokenRoutes } from './http/routes/tokens.ts';
+import { registerUserRoutes } from './http/routes/users.ts';
+import { registerVpnRoutes } from './http/routes/vpn.ts';
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Reached without an access token. Everything else needs one. */
+    isPublic?: boolean;
+  }
+}
+
+/** The REST interface, listening nowhere: `inject` answers requests in tests, compose.ts listens. */
+export async function buildApp(deps: AppDeps): Promise<App> {
+  const app: App = Fastify({
+    logger: false,
+    bodyLimit: 1024 * 1024,
+    forceCloseConnections: true,
+    routerOptions: { ignoreTrailingSlash: true },
+  }).withTypeProvider<ZodTypeProvider>();
+  app.setValidatorCompiler(validatorCompiler);
+  app.setSerializerCompiler(serializerCompiler);
+  app.decorateRequest('identity', undefined);
+  acceptEmptyJson(app);
+  addCors(app);
+  const knownPaths = rememberPaths(app);
+  addAuthentication(app, deps);
+  app.setErrorHandler(createErrorHandler(deps.logger));
+  app.setNotFoundHandler((request) => {
+    throw unknownRoute(request, knownPaths);
+  });
+  await app.register(
+    async (scope) => {
+      const routes: Routes = { ...deps, app: scope, render: createRender(deps.apiPath) };
+      registerServiceRoutes(routes);
+      registerTokenRoutes(routes);
+      registerOrganizationRoutes(routes);
+      registerCollaborationRoutes(routes);
+      registerNodeRoutes(routes);
+      registerUserRoutes(routes);
+      registerTaskRoutes(routes);
+      registerRunRoutes(routes);
+      registerPortRoutes(routes);
+      registerVpnRoutes(routes);
+    },
+    { prefix: deps.apiPath },
+  );
+  await app.ready();
+  return app;
+}
+
+/** Clients send `content-type: application/json` also where there is no body. */
+function acceptEmptyJson(app: App): void {
+  app.removeContentTypeParser('application/json');
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => {
+    const text = String(body);
+    if (text.trim() === '') {
+      done(null, undefined);
+      return;
+    }
+    try {
+      done(null, JSON.parse(text) as unknown);
+    } catch {
+      done(new V6Error('V6_REQUEST_INVALID', 'The body is not JSON'));
+    }
+  });
+}
+
+/** As upstream's default: any page may ask; who asks is told by the bearer token, never by a cookie. */
+function addCors(app: App): void {
+  app.addHook('onRequest', async (request, reply) => {
+    reply.header('access-control-allow-origin', '*');
+    if (request.method !== 'OPTIONS') return;
+    reply.header('access-control-allow-methods', 'GET, POST, PATCH, PUT, DELETE, OPTIONS');
+    reply.header('access-control-allow-headers', 'authorization, content-type');
+    reply.header('access-control-max-age', '600');
+    return reply.code(200).send({});
+  });
+}
+
+/** Before the body is read: a stranger cannot make us read 64 MiB. */
+function addAuthentication(app: App, deps: AppDeps): void {
+  app.addHook('onRequest', async (request) => {
+    const isRoute = request.routeOptions.url !== undefined;
+    if (!isRoute || request.routeOptions.config.isPublic === true) return;
+    const { identity } = await authenticate(deps, request.headers.authorization);
+    request.identity = identity;
+    if (identity.kind !== 'container') await deps.presence.seen(identity.kind, identity.id);
+  });
+}
+
+/** Patterns of all routes, to tell a wrong method from an unknown path. */
+function rememberPaths(app: App): ReadonlyMap<string, Set<string>> {
+  const paths = new Map<string, Set<string>>();
+  app.addHook('onRoute', ({ url, method }) => {
+    const methods = paths.get(url) ?? new Set<string>();
+    for (const one of [method].flat()) methods.add(one);
+    paths.set(url, methods);
+  });
+  return paths;
+}
+
+function unknownRoute(
+  request: FastifyRequest,
+  paths: ReadonlyMap<string, ReadonlySet<string>>,
+): V6Error {
+  const path = (request.url.split('?')[0] ?? '').replace(/\/+$/, '');
+  for (const [url, methods] of paths) {
+    const pattern = new RegExp(`^${url.replaceAll(/:\w+/g, '[^/]+')}$`);
+    if (!pattern.test(path)) continue;
+    return new V6Error(
+      'V6_REQUEST_METHOD',
+      `${request.method} is not possible here, only ${[...methods].join(', ')}`,
+    );
+  }
+  return new V6Error('V6_REQUEST_NOT_FOUND', `There is nothing at ${request.method} ${path}`);
+}

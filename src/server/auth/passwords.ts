@@ -1,0 +1,73 @@
+import {
+  type Argon2Parameters,
+  argon2,
+  randomBytes,
+  randomInt,
+  timingSafeEqual,
+} from 'node:crypto';
+import { promisify } from 'node:util';
+import { V6Error } from '../../core/errors.ts';
+
+/** OWASP's minimum for argon2id (19 MiB, 2 passes): about 60 ms, in the thread pool. */
+const COST = { memory: 19_456, passes: 2, parallelism: 1, tagLength: 32 } as const;
+
+const derive = promisify(argon2) as (
+  algorithm: 'argon2id',
+  parameters: Argon2Parameters,
+) => Promise<Buffer>;
+
+/** The PHC string of a password: `$argon2id$v=19$m=…,t=…,p=…$salt$hash`. */
+export async function hashPassword(password: string): Promise<string> {
+  const nonce = randomBytes(16);
+  const hash = await derive('argon2id', { message: password, nonce, ...COST });
+  const { memory, passes, parallelism } = COST;
+  return `$argon2id$v=19$m=${memory},t=${passes},p=${parallelism}$${bare(nonce)}$${bare(hash)}`;
+}
+
+/** True when the password is the one of the hash; false for a hash in another form. */
+export async function verifyPassword(password: string, phc: string): Promise<boolean> {
+  const match = /^\$argon2id\$v=19\$m=(\d+),t=(\d+),p=(\d+)\$([\w+/]+)\$([\w+/]+)$/.exec(phc);
+  if (match === null) return false;
+  const [, memory, passes, parallelism, salt = '', hash = ''] = match;
+  const expected = Buffer.from(hash, 'base64');
+  const actual = await derive('argon2id', {
+    message: password,
+    nonce: Buffer.from(salt, 'base64'),
+    memory: Number(memory),
+    passes: Number(passes),
+    parallelism: Number(parallelism),
+    tagLength: expected.length,
+  });
+  return timingSafeEqual(actual, expected);
+}
+
+/** Costs what a check of a real password costs, so that an unknown user name is not answered faster. */
+export async function verifyNothing(password: string): Promise<false> {
+  await derive('argon2id', { message: password, nonce: Buffer.alloc(16, 1), ...COST });
+  return false;
+}
+
+/** Upstream's rule: 8–128 characters with a digit, an upper and a lower case letter and another character. Throws V6_REQUEST_INVALID. */
+export function checkPasswordRule(password: string): void {
+  const missing = [
+    password.length >= 8 && password.length <= 128 ? '' : '8 to 128 characters',
+    /\d/.test(password) ? '' : 'a digit',
+    /[A-Z]/.test(password) ? '' : 'an upper case letter',
+    /[a-z]/.test(password) ? '' : 'a lower case letter',
+    /[^A-Za-z0-9]/.test(password) ? '' : 'a character that is no letter or digit',
+  ].filter((part) => part !== '');
+  if (missing.length === 0) return;
+  throw new V6Error('V6_REQUEST_INVALID', 'The password does not follow the rule', {
+    details: { errors: { password: [`It needs ${missing.join(', ')}.`] } },
+  });
+}
+
+/** 24 characters that follow the rule; about 130 bits. */
+export function randomPassword(): string {
+  const alphabet = 'ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnpqrstuvwxyz23456789';
+  const body = Array.from({ length: 22 }, () => alphabet[randomInt(alphabet.length)]).join('');
+  const password = `${body}-${randomInt(10)}`;
+  return /[A-Z]/.test(body) && /[a-z]/.test(body) ? password : randomPassword();
+}
+
+const bare = (bytes: Buffer): string => bytes.toString('base64').replace(/=+$/, '');

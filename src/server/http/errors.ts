@@ -1,0 +1,98 @@
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
+import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod';
+import { type ErrorCode, V6Error } from '../../core/errors.ts';
+import type { Logger } from '../../core/logger.ts';
+import type { ErrorBody } from '../../core/protocol/entities.ts';
+
+interface Issue {
+  readonly code?: string;
+  readonly keys?: readonly string[];
+  readonly path?: readonly PropertyKey[];
+  readonly message: string;
+}
+
+/** The one place where a failure becomes an answer: a status, `msg` and `code`; never a stack, never HTML. */
+export function createErrorHandler(logger: Logger) {
+  return (thrown: FastifyError, request: FastifyRequest, reply: FastifyReply): void => {
+    const error = toKnown(thrown);
+    if (error === undefined) {
+      logger.error('A request failed with a bug', { route: routeOf(request), error: thrown });
+      logger.debug('Stack of the bug', { stack: thrown.stack });
+      void reply.code(500).send({ msg: 'Internal error of the server', code: 'V6_BUG' });
+      return;
+    }
+    if (error.entry.httpStatus >= 500) {
+      logger.warn('A request failed', {
+        route: routeOf(request),
+        code: error.code,
+        reason: error.message,
+      });
+    }
+    if (error.code === 'V6_REQUEST_RATE') reply.header('retry-after', '60');
+    if (error.entry.httpStatus === 401) reply.header('www-authenticate', 'Bearer');
+    void reply.code(statusOf(thrown, error)).send(bodyOf(error));
+  };
+}
+
+/** `msg` carries the next step too: Python clients print nothing else. */
+function bodyOf(error: V6Error): ErrorBody {
+  const { errors } = error.details as { errors?: Readonly<Record<string, unknown>> };
+  return {
+    msg: [error.message, ...error.hints].join('. ').replaceAll('..', '.'),
+    code: error.code,
+    ...(errors === undefined ? {} : { errors }),
+  };
+}
+
+function toKnown(thrown: FastifyError | V6Error): V6Error | undefined {
+  if (thrown instanceof V6Error) return thrown.code === 'V6_BUG' ? undefined : thrown;
+  if (hasZodFastifySchemaValidationErrors(thrown)) {
+    const issues = thrown.validation.map((item) => item.params.issue as Issue);
+    return new V6Error('V6_REQUEST_INVALID', 'The request does not fit its schema', {
+      details: { errors: errorsOf(issues) },
+    });
+  }
+  const { statusCode } = thrown;
+  if (statusCode === undefined || statusCode < 400 || statusCode >= 500) return undefined;
+  const code: ErrorCode = statusCode === 404 ? 'V6_REQUEST_NOT_FOUND' : 'V6_REQUEST_INVALID';
+  return new V6Error(code, thrown.message);
+}
+
+/** Framework errors (413, 415 …) keep their own status. */
+function statusOf(thrown: FastifyError | V6Error, error: V6Error): number {
+  const isOwn = thrown instanceof V6Error || hasZodFastifySchemaValidationErrors(thrown);
+  return isOwn ? error.entry.httpStatus : (thrown.statusCode ?? error.entry.httpStatus);
+}
+
+/** Upstream's form: by field, leaves are lists of sentences; what concerns the whole stands under `_schema`. */
+export function errorsOf(issues: readonly Issue[]): Record<string, unknown> {
+  const out: Record<string, unknown> = {};
+  for (const issue of issues) {
+    const path = (issue.path ?? []).map(String);
+    const places =
+      issue.code === 'unrecognized_keys'
+        ? (issue.keys ?? []).map((key) => [...path, key])
+        : [path.length > 0 ? path : ['_schema']];
+    const message = issue.code === 'unrecognized_keys' ? 'Unknown field.' : `${issue.message}.`;
+    for (const place of places) addAt(out, place, message);
+  }
+  return out;
+}
+
+function addAt(out: Record<string, unknown>, path: readonly string[], message: string): void {
+  const [head = '_schema', ...rest] = path;
+  if (rest.length === 0) {
+    const present = out[head];
+    out[head] = Array.isArray(present) ? [...(present as unknown[]), message] : [message];
+    return;
+  }
+  const inner = (
+    typeof out[head] === 'object' && !Array.isArray(out[head]) ? out[head] : {}
+  ) as Record<string, unknown>;
+  out[head] = inner;
+  addAt(inner, rest, message);
+}
+
+/** Method and pattern of the route: a path may hold ids only, a query could hold more. */
+const routeOf = (request: FastifyRequest): string =>
+  `${request.method} ${request.routeOptions.url ?? request.url.split('?')[0]}`;

@@ -1,0 +1,194 @@
+import { z } from 'zod';
+import { V6Error } from '../../../core/errors.ts';
+import type { Identity } from '../../auth/identity.ts';
+import {
+  assertCanForOrganization,
+  assertGlobal,
+  forbidden,
+  visibleParties,
+} from '../../auth/permissions.ts';
+import type { OrganizationRecord } from '../../interfaces/records.ts';
+import type { OrganizationFields, Store } from '../../interfaces/store.ts';
+import { notFound } from '../../services/nodes.ts';
+import { callerOf, type Routes } from '../app-types.ts';
+import { flag, id, list, listQuery, name, once, params, pattern, shortText } from '../fields.ts';
+import { pageRequest, sendPage } from '../paging.ts';
+
+/** base64 of a PEM text, or empty. */
+const publicKey = z.string().max(16_384).refine(isPublicKey, 'Not base64 of a PEM public key');
+
+const fields = {
+  address1: shortText.optional(),
+  address2: shortText.optional(),
+  zipcode: shortText.optional(),
+  country: shortText.optional(),
+  domain: shortText.optional(),
+  public_key: publicKey.optional(),
+};
+const createBody = z.strictObject({ name, ...fields });
+const patchBody = z.strictObject({ name: name.optional(), ...fields });
+
+const query = listQuery({
+  name: once(pattern).optional(),
+  country: once(shortText).optional(),
+  collaboration_id: once(id).optional(),
+  ids: list(id).optional(),
+});
+
+/** Organizations. */
+export function registerOrganizationRoutes(routes: Routes): void {
+  registerReads(routes);
+  registerWrites(routes);
+}
+
+function registerReads({ app, store, render }: Routes): void {
+  app.get('/organization', { schema: { querystring: query } }, async (request, reply) => {
+    const identity = callerOf(request, 'user', 'node', 'container');
+    const { ids, name: like, country, collaboration_id: collaborationId } = request.query;
+    const visible = await visibleOrganizations(store, identity);
+    const wanted =
+      ids === undefined ? visible : (visible?.filter((one) => ids.includes(one)) ?? ids);
+    const rows = await store.organizations.list(
+      { ids: wanted, name: like, country, collaborationId },
+      pageRequest(request.query),
+    );
+    return sendPage(request, reply, { query: request.query, rows, render: render.organization });
+  });
+
+  app.get('/organization/:id', { schema: { params } }, async (request) => {
+    const identity = callerOf(request, 'user', 'node', 'container');
+    const organization = await getOrganization(store, request.params.id);
+    const visible = await visibleOrganizations(store, identity);
+    if (visible?.includes(organization.id) === false)
+      throw forbidden('You may not view this organization');
+    return render.organization(organization);
+  });
+}
+
+function registerWrites({ app, store, render }: Routes): void {
+  app.post('/organization', { schema: { body: createBody } }, async (request, reply) => {
+    assertGlobal(callerOf(request, 'user'), 'organization', 'create');
+    const created = await store.organizations.create({ ...EMPTY, ...toFields(request.body) });
+    reply.code(201);
+    return render.organization(await getOrganization(store, created));
+  });
+
+  app.patch('/organization/:id', { schema: { params, body: patchBody } }, async (request) => {
+    const identity = callerOf(request, 'user', 'node');
+    const organization = await getOrganization(store, request.params.id);
+    if (identity.kind === 'node')
+      assertNodeMayPatch(identity.organizationId, organization, request.body);
+    else {
+      const shares = await sharesCollaboration(store, identity.collaborationIds, organization.id);
+      assertCanForOrganization(identity, 'organization', 'edit', {
+        organizationId: organization.id,
+        shares,
+      });
+    }
+    await store.organizations.update(organization.id, toFields(request.body));
+    return render.organization(await getOrganization(store, organization.id));
+  });
+
+  const deletion = z.strictObject({ delete_dependents: once(flag).default(false) });
+  app.delete(
+    '/organization/:id',
+    { schema: { params, querystring: deletion } },
+    async (request) => {
+      const user = callerOf(request, 'user');
+      assertGlobal(user, 'organization', 'delete');
+      const organization = await getOrganization(store, request.params.id);
+      if (organization.id === user.organizationId)
+        throw new V6Error('V6_REQUEST_CONFLICT', 'You cannot delete your own organization');
+      if (!request.query.delete_dependents) await assertNothingDepends(store, organization.id);
+      await store.transaction((tx) => tx.organizations.remove(organization.id));
+      return { msg: `Organization ${organization.id} is deleted` };
+    },
+  );
+}
+
+/** Throws V6_REQUEST_NOT_FOUND. */
+export async function getOrganization(store: Store, wanted: number): Promise<OrganizationRecord> {
+  const organization = await store.organizations.find(wanted);
+  if (organization === undefined) throw notFound('organization', wanted);
+  return organization;
+}
+
+/** Ids of the organizations that somebody sees; undefined for all. Partners are seen through any shared collaboration. */
+export async function visibleOrganizations(
+  store: Store,
+  identity: Identity,
+): Promise<readonly number[] | undefined> {
+  const visible = visibleParties(identity, 'organization');
+  if (visible.isAll) return undefined;
+  const ids = new Set(visible.organizationId === undefined ? [] : [visible.organizationId]);
+  for (const collaboration of visible.collaborationIds ?? [])
+    for (const member of await store.collaborations.members(collaboration)) ids.add(member);
+  return [...ids];
+}
+
+/** True when the organization is in one of these collaborations. */
+export async function sharesCollaboration(
+  store: Store,
+  collaborations: readonly number[],
+  organization: number,
+): Promise<boolean> {
+  const theirs = await store.collaborations.ofOrganization(organization);
+  return theirs.some((one) => collaborations.includes(one));
+}
+
+/** A node of the organization may set its public key where there is none; replacing one would make what was encrypted for it unreadable. */
+function assertNodeMayPatch(
+  own: number,
+  organization: OrganizationRecord,
+  body: z.infer<typeof patchBody>,
+): void {
+  if (organization.id !== own) throw forbidden('A node may change only its own organization');
+  const others = Object.keys(body).filter((key) => key !== 'public_key');
+  if (others.length > 0) throw forbidden('A node may set only the public key of its organization');
+  if (organization.publicKey !== '' && organization.publicKey !== body.public_key) {
+    throw new V6Error(
+      'V6_AUTH_FORBIDDEN',
+      `Organization ${organization.id} already has another public key`,
+      {
+        hints: [
+          'All nodes of an organization use the same private key.',
+          'A user who may edit the organization can replace its key.',
+        ],
+      },
+    );
+  }
+}
+
+async function assertNothingDepends(store: Store, organization: number): Promise<void> {
+  const collaborations = await store.collaborations.ofOrganization(organization);
+  const one = { offset: 0, limit: 1, sort: [] };
+  const users = await store.users.list({ organizationIds: [organization] }, one);
+  const tasks = await store.tasks.list({ initOrganizationId: organization }, one);
+  if (collaborations.length + users.total + tasks.total === 0) return;
+  throw new V6Error('V6_REQUEST_CONFLICT', 'The organization has collaborations, users or tasks', {
+    hints: ['Delete them first, or give delete_dependents=true.'],
+  });
+}
+
+const EMPTY = {
+  domain: null,
+  address1: null,
+  address2: null,
+  zipcode: null,
+  country: null,
+  publicKey: '',
+} as const;
+
+function toFields<T extends z.infer<typeof patchBody>>(body: T) {
+  const { public_key: key, ...rest } = body;
+  const given = Object.entries({ ...rest, publicKey: key }).filter(
+    ([, value]) => value !== undefined,
+  );
+  return Object.fromEntries(given) as Partial<OrganizationFields> & Pick<T, 'name'>;
+}
+
+function isPublicKey(text: string): boolean {
+  if (text === '') return true;
+  if (!/^[\w+/]+={0,2}$/.test(text) || text.length % 4 !== 0) return false;
+  return /^-----BEGIN (RSA )?PUBLIC KEY-----/.test(Buffer.from(text, 'base64').toString('latin1'));
+}

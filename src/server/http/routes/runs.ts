@@ -1,0 +1,144 @@
+import { z } from 'zod';
+import { RUN_STATUSES } from '../../../core/protocol/entities.ts';
+import type { Identity } from '../../auth/identity.ts';
+import { assertCanViewWork, forbidden, visibleWork } from '../../auth/permissions.ts';
+import type { RunRecord } from '../../interfaces/records.ts';
+import type { RunFilter, Store } from '../../interfaces/store.ts';
+import { getNode } from '../../services/nodes.ts';
+import { getRun, patchRun } from '../../services/runs.ts';
+import { callerOf, type Routes } from '../app-types.ts';
+import { date, id, list, listQuery, once, params } from '../fields.ts';
+import { pageRequest, sendPage } from '../paging.ts';
+import { within } from './tasks.ts';
+
+/** Results are base64 text and can be large. */
+const BODY_LIMIT_BYTES = 64 * 1024 * 1024;
+
+const include = list(z.enum(['task'])).optional();
+const filters = {
+  task_id: once(id).optional(),
+  organization_id: once(id).optional(),
+  collaboration_id: once(id).optional(),
+  node_id: once(id).optional(),
+  state: once(z.literal('open')).optional(),
+  assigned_from: once(date).optional(),
+  assigned_till: once(date).optional(),
+  started_from: once(date).optional(),
+  started_till: once(date).optional(),
+  finished_from: once(date).optional(),
+  finished_till: once(date).optional(),
+  include,
+};
+const query = listQuery(filters);
+type Wanted = z.infer<typeof query>;
+
+const text = z.string().nullish();
+const patchBody = z.strictObject({
+  started_at: date.nullish(),
+  finished_at: date.nullish(),
+  result: text,
+  log: text,
+  status: z.enum(RUN_STATUSES).nullish(),
+});
+
+/** Runs, as nodes work on them, and their results. */
+export function registerRunRoutes(routes: Routes): void {
+  registerRuns(routes);
+  registerResults(routes);
+  registerPatch(routes);
+}
+
+function registerRuns({ app, store, render }: Routes): void {
+  const rendered = async (runs: readonly RunRecord[], included: readonly string[] | undefined) => {
+    if (included?.includes('task') !== true) return runs.map((run) => render.run(run));
+    const ids = [...new Set(runs.map((run) => run.taskId))];
+    const { rows } = await store.tasks.list({ ids }, { offset: 0, limit: 1000, sort: [] });
+    return runs.map((run) =>
+      render.run(
+        run,
+        rows.find((task) => task.id === run.taskId),
+      ),
+    );
+  };
+
+  app.get('/run', { schema: { querystring: query } }, async (request, reply) => {
+    const identity = callerOf(request, 'user', 'node', 'container');
+    const filter = await filterOf(store, identity, request.query);
+    const { rows, total } = await store.runs.list(filter, pageRequest(request.query));
+    const data = await rendered(rows, request.query.include);
+    return sendPage(request, reply, {
+      query: request.query,
+      rows: { rows: data, total },
+      render: (row) => row,
+    });
+  });
+
+  app.get(
+    '/run/:id',
+    { schema: { params, querystring: z.strictObject({ include }) } },
+    async (request) => {
+      const identity = callerOf(request, 'user', 'node', 'container');
+      const run = await getRun(store, request.params.id);
+      assertCanViewWork(identity, run, 'run');
+      return (await rendered([run], request.query.include))[0];
+    },
+  );
+}
+
+function registerResults({ app, store, render }: Routes): void {
+  app.get('/result', { schema: { querystring: query } }, async (request, reply) => {
+    const identity = callerOf(request, 'user', 'node', 'container');
+    const filter = await filterOf(store, identity, request.query);
+    const rows = await store.runs.list(filter, pageRequest(request.query));
+    return sendPage(request, reply, { query: request.query, rows, render: render.result });
+  });
+
+  app.get('/result/:id', { schema: { params } }, async (request) => {
+    const identity = callerOf(request, 'user', 'node', 'container');
+    const run = await getRun(store, request.params.id);
+    assertCanViewWork(identity, run, 'run');
+    return render.result(run);
+  });
+}
+
+function registerPatch({ app, store, events, clock, render }: Routes): void {
+  app.patch(
+    '/run/:id',
+    { bodyLimit: BODY_LIMIT_BYTES, schema: { params, body: patchBody } },
+    async (request) => {
+      const node = callerOf(request, 'node');
+      const { body } = request;
+      const run = await patchRun({ store, events, clock }, node, {
+        id: request.params.id,
+        patch: {
+          status: body.status ?? undefined,
+          startedAt: body.started_at ?? undefined,
+          finishedAt: body.finished_at ?? undefined,
+          result: body.result ?? undefined,
+          log: body.log ?? undefined,
+        },
+      });
+      return render.run(run);
+    },
+  );
+}
+
+/** What is asked for, within what the caller sees. */
+async function filterOf(store: Store, identity: Identity, wanted: Wanted): Promise<RunFilter> {
+  const visible = visibleWork(identity, 'run');
+  const node = wanted.node_id === undefined ? undefined : await getNode(store, wanted.node_id);
+  if (node !== undefined && within(visible.collaborationIds, node.collaborationId)?.length === 0)
+    throw forbidden('You may not view the runs of this node');
+  const ofNode = node === undefined ? wanted.collaboration_id : node.collaborationId;
+  return {
+    taskIds: wanted.task_id === undefined ? undefined : [wanted.task_id],
+    collaborationIds: within(visible.collaborationIds, ofNode),
+    organizationId: node?.organizationId ?? wanted.organization_id,
+    initOrganizationId: visible.organizationId,
+    initUserId: visible.userId,
+    isOpen: wanted.state === 'open' ? true : undefined,
+    assigned: { from: wanted.assigned_from, till: wanted.assigned_till },
+    started: { from: wanted.started_from, till: wanted.started_till },
+    finished: { from: wanted.finished_from, till: wanted.finished_till },
+  };
+}

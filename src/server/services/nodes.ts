@@ -1,0 +1,132 @@
+import { randomUUID } from 'node:crypto';
+import { isV6Error, V6Error } from '../../core/errors.ts';
+import { ipv4ToNumber } from '../../core/net/ipv4.ts';
+import { apiKeyDigest, newApiKey } from '../auth/api-keys.ts';
+import type { NodeRecord } from '../interfaces/records.ts';
+import type { Store } from '../interfaces/store.ts';
+import type { Events } from './events.ts';
+import type { VpnService } from './vpn.ts';
+
+export interface NodeServiceDeps {
+  readonly store: Store;
+  readonly events: Events;
+  readonly apiKeyDigestKey: Buffer;
+  readonly vpn: Pick<VpnService, 'release'> | undefined;
+}
+
+const WHOLE = { offset: 0, limit: 1000, sort: [] } as const;
+
+/** Makes the node of an organization in a collaboration; the key is in this answer and nowhere else. Throws V6_REQUEST_NOT_FOUND, _INVALID, _CONFLICT. */
+export async function createNode(
+  deps: Pick<NodeServiceDeps, 'store' | 'apiKeyDigestKey'>,
+  input: {
+    readonly organizationId: number;
+    readonly collaborationId: number;
+    readonly name: string | undefined;
+  },
+): Promise<{ readonly node: NodeRecord; readonly apiKey: string }> {
+  const { organizationId, collaborationId } = input;
+  const apiKey = newApiKey();
+  const id = await deps.store.transaction(async (store) => {
+    const collaboration = await store.collaborations.find(collaborationId);
+    const organization = await store.organizations.find(organizationId);
+    if (collaboration === undefined) throw notFound('collaboration', collaborationId);
+    if (organization === undefined) throw notFound('organization', organizationId);
+    const members = await store.collaborations.members(collaborationId);
+    if (!members.includes(organizationId)) {
+      throw new V6Error(
+        'V6_REQUEST_INVALID',
+        `Organization ${organizationId} is not in collaboration ${collaborationId}`,
+        { hints: ['Add it to the collaboration first.'] },
+      );
+    }
+    return store.nodes.create({
+      name: input.name ?? `${organization.name} - ${collaboration.name} Node`,
+      organizationId,
+      collaborationId,
+      apiKeyDigest: apiKeyDigest(deps.apiKeyDigestKey, apiKey),
+      vpnId: randomUUID(),
+    });
+  });
+  return { node: await getNode(deps.store, id), apiKey };
+}
+
+/** Throws V6_REQUEST_NOT_FOUND. */
+export async function getNode(store: Store, id: number): Promise<NodeRecord> {
+  const node = await store.nodes.find(id);
+  if (node === undefined) throw notFound('node', id);
+  return node;
+}
+
+export function notFound(what: string, id: number): V6Error {
+  return new V6Error('V6_REQUEST_NOT_FOUND', `There is no ${what} with id ${id}`);
+}
+
+/**
+ * Name and tunnel address. An address belongs to one node of a collaboration at a time: one that is online keeps it, from one
+ * that is offline it is taken. Throws V6_REQUEST_INVALID, V6_REQUEST_CONFLICT.
+ */
+export async function patchNode(
+  deps: Pick<NodeServiceDeps, 'store'>,
+  node: NodeRecord,
+  changes: { readonly name?: string | undefined; readonly ip?: string | null | undefined },
+): Promise<NodeRecord> {
+  const { name, ip } = changes;
+  if (typeof ip === 'string') assertTunnelAddress(ip);
+  await deps.store.transaction(async (store) => {
+    if (typeof ip === 'string') await freeAddress(store, node, ip);
+    await store.nodes.update(node.id, { name, ip });
+  });
+  return getNode(deps.store, node.id);
+}
+
+async function freeAddress(store: Store, node: NodeRecord, ip: string): Promise<void> {
+  const filter = { ip, collaborationIds: [node.collaborationId] };
+  const { rows } = await store.nodes.list(filter, WHOLE);
+  for (const other of rows.filter((row) => row.id !== node.id)) {
+    if (other.isOnline) {
+      throw new V6Error('V6_REQUEST_CONFLICT', `Node ${other.name} has the address ${ip}`, {
+        hints: ['Two nodes must not share a VPN account that gives both the same address.'],
+      });
+    }
+    await store.nodes.update(other.id, { ip: null });
+  }
+}
+
+function assertTunnelAddress(ip: string): void {
+  const first = (ipv4ToNumber(ip) ?? 0) / 2 ** 24;
+  const isUsable = first >= 1 && first < 224 && Math.floor(first) !== 127;
+  if (isUsable) return;
+  throw new V6Error('V6_REQUEST_INVALID', `${ip} cannot be a tunnel address`, {
+    details: { errors: { ip: ['An IPv4 address of the VPN.'] } },
+  });
+}
+
+/** A new key; the old one, its tokens and its connections end. */
+export async function resetApiKey(
+  { store, events, apiKeyDigestKey }: Omit<NodeServiceDeps, 'vpn'>,
+  node: NodeRecord,
+): Promise<string> {
+  const apiKey = newApiKey();
+  await store.nodes.update(node.id, {
+    apiKeyDigest: apiKeyDigest(apiKeyDigestKey, apiKey),
+    endTokens: true,
+  });
+  events.publish({ type: 'account-ended', accountId: node.id });
+  return apiKey;
+}
+
+/** Gives its VPN authorization back to the portal, as far as the portal answers, and removes the node. */
+export async function removeNode(
+  { store, events, vpn }: Omit<NodeServiceDeps, 'apiKeyDigestKey'>,
+  node: NodeRecord,
+): Promise<void> {
+  try {
+    await vpn?.release(node.id);
+  } catch (error) {
+    // The portal ends the authorization by itself; a portal that is away must not keep a node from being removed.
+    if (!isV6Error(error)) throw error;
+  }
+  await store.nodes.remove(node.id);
+  events.publish({ type: 'account-ended', accountId: node.id });
+}

@@ -1,0 +1,173 @@
+import type { Server as HttpServer } from 'node:http';
+import { type Namespace, Server, type Socket } from 'socket.io';
+import { isV6Error, V6Error } from '../../core/errors.ts';
+import type { Logger } from '../../core/logger.ts';
+import {
+  type ClientToServer,
+  type ServerToClient,
+  SOCKET_NAMESPACE,
+} from '../../core/protocol/events.ts';
+import { type Authenticated, authenticate, type NodeIdentity } from '../auth/identity.ts';
+import type { Tokens } from '../auth/tokens.ts';
+import type { Store } from '../interfaces/store.ts';
+import type { EventHub } from '../services/events.ts';
+import type { Presence } from '../services/presence.ts';
+import { killOf, listAll } from '../services/tasks.ts';
+import { broadcast } from './broadcast.ts';
+import { handleNodeEvents } from './node-events.ts';
+import { roomsOf } from './rooms.ts';
+
+export interface SocketDeps {
+  readonly store: Store;
+  readonly tokens: Tokens;
+  readonly presence: Presence;
+  readonly events: EventHub;
+  readonly logger: Logger;
+}
+
+interface SocketData {
+  /** Undefined: the token was refused, and the socket is about to be closed. */
+  authenticated: Authenticated | undefined;
+  /** What to tell it before. */
+  refusedWith?: 'expired_token' | 'invalid_token';
+}
+
+export type Tasks = Namespace<ClientToServer, ServerToClient, Record<string, never>, SocketData>;
+export type TaskSocket = Socket<ClientToServer, ServerToClient, Record<string, never>, SocketData>;
+
+/** How long a socket whose token was refused stays: Python nodes need the event, and come back with a new token. */
+const REFUSED_MS = 5000;
+/** Between `expired_token` to a live socket and its end. */
+const EXPIRED_MS = 30_000;
+/** Longest delay of a timer in Node. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
+/**
+ * The socket.io side, below `/socket.io/` of the same port: Engine.IO 4, polling and websocket, namespace `/tasks`. The token
+ * is in the header of the first request, as Python nodes send it.
+ */
+export function attachSockets(http: HttpServer, deps: SocketDeps): { close(): Promise<void> } {
+  const io: Server<ClientToServer, ServerToClient, Record<string, never>, SocketData> = new Server(
+    http,
+    {
+      serveClient: false,
+      cors: { origin: true, credentials: true },
+      maxHttpBufferSize: 1024 * 1024,
+      pingInterval: 25_000,
+      pingTimeout: 20_000,
+    },
+  );
+  const tasks: Tasks = io.of(SOCKET_NAMESPACE);
+  tasks.use((socket, next) => {
+    void admit(socket, deps, next);
+  });
+  tasks.on('connection', (socket) => {
+    void welcome(socket, deps).catch((error: unknown) => {
+      deps.logger.error('A socket could not be set up', { error });
+      socket.disconnect(true);
+    });
+  });
+  broadcast(tasks, deps);
+  return {
+    close: async () => {
+      await io.close();
+    },
+  };
+}
+
+async function admit(
+  socket: TaskSocket,
+  deps: SocketDeps,
+  next: (error?: Error) => void,
+): Promise<void> {
+  let refused: Error | undefined;
+  try {
+    await identify(socket, deps);
+  } catch (error) {
+    refused = refusal(error, deps.logger);
+  }
+  next(refused);
+}
+
+/** Lets expired and invalid tokens in for a moment, refuses everybody else without a good one. */
+async function identify(socket: TaskSocket, deps: SocketDeps): Promise<void> {
+  try {
+    const authenticated = await authenticate(deps, socket.handshake.headers.authorization);
+    if (authenticated.identity.kind === 'container')
+      throw new V6Error('V6_AUTH_FORBIDDEN', 'Algorithm containers get no events');
+    socket.data.authenticated = authenticated;
+  } catch (error) {
+    if (!isV6Error(error, 'V6_AUTH_TOKEN_EXPIRED', 'V6_AUTH_TOKEN_INVALID')) throw error;
+    socket.data.authenticated = undefined;
+    const event = error.code === 'V6_AUTH_TOKEN_EXPIRED' ? 'expired_token' : 'invalid_token';
+    socket.data.refusedWith = event;
+  }
+}
+
+function refusal(error: unknown, logger: Logger): Error {
+  if (isV6Error(error)) return new Error(error.message);
+  logger.error('A socket could not be identified', { error });
+  return new Error('Internal error of the server');
+}
+
+async function welcome(socket: TaskSocket, deps: SocketDeps): Promise<void> {
+  const { authenticated, refusedWith } = socket.data;
+  if (authenticated === undefined) {
+    socket.emit(refusedWith ?? 'invalid_token');
+    endAfter(socket, REFUSED_MS);
+    return;
+  }
+  const { identity, expiresAt } = authenticated;
+  if (expiresAt !== undefined) expireAt(socket, expiresAt);
+  if (identity.kind === 'user') {
+    await socket.join([...roomsOf(identity)]);
+    socket.on('ping', () => {
+      deps.presence.seen('user', identity.id).catch((error: unknown) => {
+        deps.logger.error('A ping of a user failed', { error });
+      });
+    });
+    return;
+  }
+  if (identity.kind === 'container') return;
+  handleNodeEvents(socket, identity, deps);
+  await socket.join([...roomsOf(identity)]);
+  socket.on('disconnect', () => deps.presence.disconnected(identity.id));
+  await deps.presence.connected(identity.id);
+  // After the rooms: a task that comes between the two is not missed.
+  socket.emit('sync');
+  await repeatKills(socket, identity, deps.store);
+}
+
+/** Kills that the node has not confirmed: it may have been away. */
+async function repeatKills(socket: TaskSocket, node: NodeIdentity, store: Store): Promise<void> {
+  const { organizationId, collaborationId } = node;
+  const pending = await listAll((offset) =>
+    store.runs.list(
+      { organizationId, collaborationIds: [collaborationId], isKillPending: true },
+      { offset, limit: 1000, sort: [] },
+    ),
+  );
+  // An empty list means everything to a Python node.
+  if (pending.length > 0) socket.emit('kill_containers', killOf(collaborationId, pending));
+}
+
+function expireAt(socket: TaskSocket, at: Date): void {
+  const left = at.getTime() - Date.now();
+  const timer = setTimeout(
+    () => {
+      if (left > MAX_TIMER_MS) {
+        expireAt(socket, at);
+        return;
+      }
+      socket.emit('expired_token');
+      endAfter(socket, EXPIRED_MS);
+    },
+    Math.min(Math.max(left, 0), MAX_TIMER_MS),
+  );
+  socket.on('disconnect', () => clearTimeout(timer));
+}
+
+function endAfter(socket: TaskSocket, ms: number): void {
+  const timer = setTimeout(() => socket.disconnect(true), ms);
+  socket.on('disconnect', () => clearTimeout(timer));
+}
