@@ -8,6 +8,8 @@ import path from 'node:path';
 /** Where the engine of a Debian system has its things. */
 export const SYSTEM_ENGINE = {
   program: 'dockerd',
+  /** What the process is called once it runs. */
+  processName: 'dockerd',
   /** @type {string[]} */
   args: [],
   socket: '/var/run/docker.sock',
@@ -75,8 +77,7 @@ export async function removeLeftovers(engine) {
     rmSync(file, { force: true });
     removed.push(file);
   };
-  if (findProcess(engine.pidFile, path.basename(engine.program)) === undefined)
-    drop(engine.pidFile);
+  if (findProcess(engine.pidFile, engine.processName) === undefined) drop(engine.pidFile);
   const own = path.join(engine.execRoot, 'containerd');
   if (findProcess(path.join(own, 'containerd.pid'), 'containerd') === undefined)
     for (const name of ['containerd.pid', 'containerd.sock', 'containerd.sock.ttrpc'])
@@ -154,7 +155,7 @@ export async function startEngine(engine = SYSTEM_ENGINE, { timeoutMs = 60_000 }
   const state = await pingEngine(engine.socket);
   if (state === 'running') return { started: false, removed: [] };
   if (state === 'refused') throw new Error(`No permission on ${engine.socket}.`);
-  const isStarting = findProcess(engine.pidFile, path.basename(engine.program)) !== undefined;
+  const isStarting = findProcess(engine.pidFile, engine.processName) !== undefined;
   const removed = isStarting ? [] : await removeLeftovers(engine);
   let ended = { error: undefined };
   const service = chooseStart(engine, {

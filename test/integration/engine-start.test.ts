@@ -1,12 +1,13 @@
 import { execFile } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { findProcess, pingEngine, startEngine } from '../../scripts/engine-start.mjs';
 
-// An engine of its own beside the one of the machine: own socket, data, containerd; no bridge, no rules, no forwarding.
+// An engine of its own beside the one of the machine: own socket, data and containerd, and a network name space of its own,
+// because an engine without a bridge deletes the link docker0 where it finds one.
 let folder: string;
 let engine: Parameters<typeof startEngine>[0] & object;
 const at = (name: string): string => path.join(folder, name);
@@ -23,8 +24,11 @@ async function until(what: string, isTrue: () => boolean | Promise<boolean>): Pr
 beforeAll(() => {
   folder = mkdtempSync(path.join(os.tmpdir(), 'v6e-'));
   engine = {
-    program: '/usr/sbin/dockerd',
+    program: 'unshare',
+    processName: 'dockerd',
     args: [
+      '--net',
+      'dockerd',
       `--host=unix://${at('docker.sock')}`,
       `--pidfile=${at('docker.pid')}`,
       `--data-root=${at('data')}`,
@@ -60,6 +64,11 @@ afterAll(async () => {
 });
 
 describe('an engine that is installed', () => {
+  let links: string[];
+  beforeAll(() => {
+    links = readdirSync('/sys/class/net');
+  });
+
   it('is started by a command that ends before it, in a session of its own', async () => {
     const script = path.join(import.meta.dirname, '../../scripts/engine-start.mjs');
     const code = `import(${JSON.stringify(script)}).then(async ({ startEngine }) => { const made = await startEngine(${JSON.stringify(engine)}, { timeoutMs: 40000 }); process.stdout.write(String(made.started)); process.exit(0); })`;
@@ -75,6 +84,8 @@ describe('an engine that is installed', () => {
   it('is left alone while it runs', async () => {
     const pid = enginePid();
     expect(await startEngine(engine)).toEqual({ started: false, removed: [] });
+    // What the machine's own engine stands on is as it was.
+    if (links.includes('docker0')) expect(readdirSync('/sys/class/net')).toContain('docker0');
     expect(enginePid()).toBe(pid);
   });
 

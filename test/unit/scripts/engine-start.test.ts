@@ -17,6 +17,7 @@ let folder: string;
 const at = (...names: string[]): string => path.join(folder, ...names);
 const engineHere = () => ({
   program: 'dockerd',
+  processName: 'dockerd',
   args: [],
   socket: at('engine.sock'),
   pidFile: at('engine.pid'),
@@ -53,7 +54,7 @@ describe('leftovers of a killed engine', () => {
     const comm = readFileSync('/proc/self/comm', 'utf8').trim();
     writeFileSync(at('engine.pid'), String(process.pid));
     expect(findProcess(at('engine.pid'), comm)).toBe(process.pid);
-    await removeLeftovers({ ...engineHere(), program: comm });
+    await removeLeftovers({ ...engineHere(), processName: comm });
     expect(existsSync(at('engine.pid'))).toBe(true);
   });
 
