@@ -51,6 +51,8 @@ export interface RunPatch {
 export interface CoordinatorRuns {
   /** Runs of this node without an end, oldest first; all pages. With `task`, of that task only. */
   listOpen(task?: number, signal?: AbortSignal): Promise<readonly OpenRun[]>;
+  /** Whether any node still has a run of this task that has not ended. */
+  hasOpenRuns(task: number, signal?: AbortSignal): Promise<boolean>;
   patch(run: number, patch: RunPatch, signal?: AbortSignal): Promise<void>;
   /** The token of the algorithm container of this task. */
   containerToken(task: number, image: string, signal?: AbortSignal): Promise<string>;

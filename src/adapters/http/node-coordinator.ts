@@ -1,0 +1,231 @@
+import { V6Error } from '../../core/errors.ts';
+import { RUN_STATUSES, type RunStatus, type Task } from '../../core/protocol/entities.ts';
+import { isRecord, type Unknowns } from '../../core/protocol/json.ts';
+import type {
+  CoordinatorRuns,
+  CoordinatorSession,
+  CoordinatorVpn,
+  NodeIdentity,
+  OpenRun,
+} from '../../node/interfaces/coordinator.ts';
+import { isFieldRefused, type NodeSession } from './node-session.ts';
+
+/** A portal login behind `GET /vpn` can be slow. */
+const VPN_REQUEST_MS = 90_000;
+const PAGE_SIZE = 100;
+const MAX_PAGES = 1000;
+
+/** The REST part of a coordination server, ours or Python 4.x, as a node uses it. */
+export interface HttpCoordinator {
+  readonly session: CoordinatorSession;
+  readonly runs: CoordinatorRuns;
+  readonly vpn: CoordinatorVpn;
+}
+
+export function createHttpCoordinator(session: NodeSession): HttpCoordinator {
+  const self: { node: number | undefined } = { node: undefined };
+  return {
+    session: {
+      baseUrl: session.baseUrl,
+      login: async (signal) => {
+        const id = await session.login(signal);
+        self.node = id;
+        return readIdentity(session, id, signal);
+      },
+    },
+    runs: createRuns(session, () => ownId(self.node)),
+    vpn: createVpn(session, () => ownId(self.node)),
+  };
+}
+
+function ownId(id: number | undefined): number {
+  if (id === undefined) throw new V6Error('V6_NODE_NOT_READY', 'The node has not logged in yet');
+  return id;
+}
+
+async function readIdentity(
+  session: NodeSession,
+  id: number,
+  signal: AbortSignal | undefined,
+): Promise<NodeIdentity> {
+  const get = (path: string) => session.send({ method: 'GET', path, signal });
+  const node = await get(`/node/${id}`);
+  const organization = relationId(node.organization, 'organization of the node');
+  const collaboration = relationId(node.collaboration, 'collaboration of the node');
+  const [own, joint] = [
+    await get(`/organization/${organization}`),
+    await get(`/collaboration/${collaboration}`),
+  ];
+  return {
+    id,
+    name: textOf(node.name),
+    organization,
+    organizationName: textOf(own.name),
+    collaboration,
+    // Some servers of old store it as a number.
+    encrypted: joint.encrypted === true || joint.encrypted === 1,
+  };
+}
+
+function createRuns(session: NodeSession, self: () => number): CoordinatorRuns {
+  // A Python server refuses fields that it does not know; noticed once, then left out.
+  const server = { knowsProtocol: true };
+  return {
+    async listOpen(task, signal) {
+      const runs: OpenRun[] = [];
+      const filter = task === undefined ? '' : `&task_id=${task}`;
+      let path: string | undefined =
+        `/run?state=open&node_id=${self()}&include=task${filter}&per_page=${PAGE_SIZE}`;
+      for (let pages = 0; path !== undefined && pages < MAX_PAGES; pages += 1) {
+        const page: Unknowns = await session.send({ method: 'GET', path, signal });
+        if (!Array.isArray(page.data)) throw badAnswer('GET /run', 'has no list `data`');
+        runs.push(...page.data.map(parseOpenRun));
+        path = nextPath(page, session.baseUrl);
+      }
+      return runs.toSorted((a, b) => a.id - b.id);
+    },
+    async hasOpenRuns(task, signal) {
+      const path = `/run?state=open&task_id=${task}&per_page=1`;
+      const { data } = await session.send({ method: 'GET', path, signal });
+      if (!Array.isArray(data)) throw badAnswer('GET /run', 'has no list `data`');
+      return data.length > 0;
+    },
+    async patch(run, patch, signal) {
+      await session.send({
+        method: 'PATCH',
+        path: `/run/${run}`,
+        body: {
+          ...(patch.status === undefined ? {} : { status: patch.status }),
+          ...(patch.startedAt === undefined ? {} : { started_at: wireDate(patch.startedAt) }),
+          ...(patch.finishedAt === undefined ? {} : { finished_at: wireDate(patch.finishedAt) }),
+          ...(patch.result === undefined ? {} : { result: patch.result }),
+          ...(patch.log === undefined ? {} : { log: patch.log }),
+        },
+        signal,
+      });
+    },
+    async containerToken(task, image, signal) {
+      const answer = await session.send({
+        method: 'POST',
+        path: '/token/container',
+        body: { task_id: task, image },
+        signal,
+      });
+      const { container_token: token } = answer;
+      if (typeof token === 'string') return token;
+      throw badAnswer('POST /token/container', 'has no `container_token`');
+    },
+    async registerPort({ run, port, protocol, label }, signal) {
+      const body = { port, run_id: run, label };
+      const send = (extra: Unknowns) =>
+        session.send({ method: 'POST', path: '/port', body: { ...body, ...extra }, signal });
+      if (server.knowsProtocol) {
+        try {
+          await send({ protocol });
+          return;
+        } catch (error) {
+          if (!isFieldRefused(error, 'protocol')) throw error;
+          server.knowsProtocol = false;
+        }
+      }
+      // Its readers take every port for TCP: a UDP port in the list would mislead them.
+      if (protocol === 'tcp') await send({});
+    },
+    async clearPorts(run, signal) {
+      await session.send({ method: 'DELETE', path: `/port?run_id=${run}`, signal });
+    },
+  };
+}
+
+function createVpn(session: NodeSession, self: () => number): CoordinatorVpn {
+  const configOf = (answer: Unknowns, what: string): string => {
+    const { ovpn_config: text } = answer;
+    if (typeof text === 'string' && text !== '') return text.replaceAll('\r\n', '\n');
+    throw badAnswer(what, 'has no `ovpn_config`');
+  };
+  return {
+    async setAddress(address, signal) {
+      await session.send({
+        method: 'PATCH',
+        path: `/node/${self()}`,
+        body: address === null ? { clear_ip: true } : { ip: address },
+        signal,
+      });
+    },
+    async fetchClientConfig(signal) {
+      const request = { method: 'GET', path: '/vpn', timeoutMs: VPN_REQUEST_MS, signal } as const;
+      return configOf(await session.send(request), 'GET /vpn');
+    },
+    async renewClientConfig(current, signal) {
+      const answer = await session.send({
+        method: 'POST',
+        path: '/vpn/update',
+        body: { vpn_config: current },
+        timeoutMs: VPN_REQUEST_MS,
+        signal,
+      });
+      return configOf(answer, 'POST /vpn/update');
+    },
+  };
+}
+
+/** As Python nodes write it: a Python server takes neither `Z` nor a date without fraction. */
+function wireDate(date: Date): string {
+  return date.toISOString().replace(/(\.\d{3})Z$/, '$1000+00:00');
+}
+
+/** `links.next` is a path from the root, with the api path. */
+function nextPath(page: Unknowns, baseUrl: string): string | undefined {
+  const next = isRecord(page.links) ? page.links.next : undefined;
+  if (typeof next !== 'string' || next === '') return undefined;
+  const root = new URL(baseUrl).pathname.replace(/\/$/, '');
+  const { pathname, search } = new URL(next, baseUrl);
+  return `${pathname.startsWith(`${root}/`) ? pathname.slice(root.length) : pathname}${search}`;
+}
+
+function parseOpenRun(value: unknown): OpenRun {
+  const run = isRecord(value) ? value : {};
+  const task = isRecord(run.task) ? run.task : {};
+  if (typeof run.id !== 'number' || typeof task.id !== 'number' || typeof task.image !== 'string')
+    throw badAnswer('GET /run', 'has a run without id, task or image');
+  if (run.blob_storage_used === true)
+    throw badAnswer('GET /run', 'refers to blob storage, which this node does not read yet');
+  return {
+    id: run.id,
+    status: parseStatus(run.status),
+    input: textOf(run.input),
+    startedAt: typeof run.started_at === 'string' ? run.started_at : null,
+    // Python servers and ours send the whole task; what we read of it was looked at above or is checked where it is used.
+    task: { ...task, databases: databasesOf(task.databases) } as unknown as Task,
+  };
+}
+
+function databasesOf(value: unknown): Task['databases'] {
+  if (!Array.isArray(value)) return [];
+  return value
+    .filter(isRecord)
+    .flatMap(({ label, parameters }) =>
+      typeof label === 'string'
+        ? [{ label, parameters: typeof parameters === 'string' ? parameters : '{}' }]
+        : [],
+    );
+}
+
+function parseStatus(value: unknown): RunStatus {
+  const known = RUN_STATUSES.find((status) => status === value);
+  return known ?? 'unknown error';
+}
+
+function relationId(value: unknown, what: string): number {
+  const id = isRecord(value) ? value.id : undefined;
+  if (typeof id === 'number') return id;
+  throw badAnswer('GET /node', `names no ${what}`);
+}
+
+const textOf = (value: unknown): string => (typeof value === 'string' ? value : '');
+
+function badAnswer(what: string, fault: string): V6Error {
+  return new V6Error('V6_SERVER_ANSWER', `The answer to ${what} ${fault}`, {
+    hints: ['Check that the server is a vantage6 4.x server.'],
+  });
+}
