@@ -1,0 +1,236 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { chmod, mkdir, rm } from 'node:fs/promises';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import path from 'node:path';
+import { toV6Error, V6Error } from '../../core/errors.ts';
+import type { Logger } from '../../core/logger.ts';
+import type { ProxyUpstream } from '../interfaces/proxy-upstream.ts';
+import { isPublicRequest, tokenTaskOf, upstreamPath } from './request-check.ts';
+
+/** The run that may call through a slot. */
+export interface ProxyCaller {
+  readonly run: number;
+  readonly task: number;
+  readonly tokenHash: string;
+}
+
+export interface SlotProxyOptions {
+  /** Folder of the sockets, `slot-<index>.sock`. */
+  readonly folder: string;
+  /** Bytes of a request's body at most. */
+  readonly maxBodyBytes?: number;
+}
+
+const MAX_BODY_BYTES = 256 * 1024 * 1024;
+const MAX_CONNECTIONS_PER_SLOT = 64;
+
+/** SHA-256 of a token, hex: what we keep instead of the token. */
+export function hashToken(token: string): string {
+  return createHash('sha256').update(token).digest('hex');
+}
+
+/**
+ * What algorithms see as the coordination server: one HTTP server per slot, on a unix socket to which the VPN client relays
+ * the slot's gateway address. The socket tells which run is calling; a token of any other run is refused. Requests are passed
+ * on once, and answers with their true status.
+ */
+export class SlotProxy {
+  readonly #upstream: ProxyUpstream;
+  readonly #logger: Logger;
+  readonly #folder: string;
+  readonly #maxBodyBytes: number;
+  readonly #servers = new Map<number, Server>();
+  readonly #callers = new Map<number, ProxyCaller>();
+
+  constructor(upstream: ProxyUpstream, logger: Logger, options: SlotProxyOptions) {
+    this.#upstream = upstream;
+    this.#logger = logger;
+    this.#folder = options.folder;
+    this.#maxBodyBytes = options.maxBodyBytes ?? MAX_BODY_BYTES;
+  }
+
+  /** Path of a slot's socket. */
+  socketOf(index: number): string {
+    return path.join(this.#folder, `slot-${index}.sock`);
+  }
+
+  /** Starts to listen for a slot; repeating it changes nothing. A socket that a crash left behind is replaced. */
+  async open(index: number): Promise<void> {
+    if (this.#servers.has(index)) return;
+    const server = createServer((request, response) => {
+      void this.#answer(index, request, response);
+    });
+    server.maxConnections = MAX_CONNECTIONS_PER_SLOT;
+    server.requestTimeout = 0;
+    server.headersTimeout = 20_000;
+    this.#servers.set(index, server);
+    const socket = this.socketOf(index);
+    try {
+      await mkdir(this.#folder, { recursive: true, mode: 0o700 });
+      await rm(socket, { force: true });
+      await new Promise<void>((resolve, reject) => {
+        server.once('error', reject);
+        server.listen(socket, resolve);
+      });
+      await chmod(socket, 0o600);
+    } catch (error) {
+      this.#servers.delete(index);
+      throw new V6Error('V6_NODE_NOT_READY', `Cannot listen on ${socket}`, {
+        cause: error,
+        hints: ['Check that the folder exists, and that the path has 107 bytes at most.'],
+      });
+    }
+  }
+
+  /** From now on only this run may call through the slot. */
+  assign(index: number, caller: ProxyCaller): void {
+    this.#callers.set(index, caller);
+  }
+
+  /** The run ended: its token is refused from now on. */
+  withdraw(index: number): void {
+    this.#callers.delete(index);
+  }
+
+  /** Stops to listen and cuts open connections; not listening is fine. */
+  async close(index: number): Promise<void> {
+    const server = this.#servers.get(index);
+    this.#servers.delete(index);
+    this.#callers.delete(index);
+    if (server === undefined) return;
+    await new Promise<void>((resolve) => {
+      server.close(() => resolve());
+      server.closeAllConnections();
+    });
+    await rm(this.socketOf(index), { force: true });
+  }
+
+  /** Closes all and removes the folder. */
+  async closeAll(): Promise<void> {
+    await Promise.all([...this.#servers.keys()].map((index) => this.close(index)));
+    await rm(this.#folder, { recursive: true, force: true });
+  }
+
+  async #answer(index: number, request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const ended = new AbortController();
+    response.once('close', () => ended.abort(new V6Error('V6_INTERRUPTED', 'The caller left')));
+    try {
+      await this.#passOn(index, request, response, ended.signal);
+    } catch (thrown) {
+      if (ended.signal.aborted && response.destroyed) return;
+      const error = toV6Error(thrown);
+      if (error.code === 'V6_BUG')
+        this.#logger.error('The proxy failed on a request', { code: error.code, error });
+      if (response.headersSent) response.destroy();
+      else
+        sendJson(response, statusOf(error), {
+          msg: error.code === 'V6_BUG' ? 'Internal error of the node' : error.message,
+          code: error.code,
+        });
+    }
+  }
+
+  async #passOn(
+    index: number,
+    request: IncomingMessage,
+    response: ServerResponse,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const target = upstreamPath(request.url ?? '/');
+    const method = request.method ?? 'GET';
+    if (!isPublicRequest(method, target)) this.#checkCaller(index, request.headers.authorization);
+    const contentLength = bodyLength(request, this.#maxBodyBytes);
+    const answer = await this.#upstream.forward({
+      method,
+      path: target,
+      authorization: request.headers.authorization,
+      contentType: request.headers['content-type'],
+      contentLength,
+      body: contentLength === 0 ? undefined : bounded(request, this.#maxBodyBytes),
+      signal,
+    });
+    response.writeHead(answer.status, { 'content-type': answer.contentType });
+    for await (const chunk of answer.body) {
+      if (!response.write(chunk)) await drained(response, signal);
+    }
+    response.end();
+  }
+
+  #checkCaller(index: number, authorization: string | undefined): void {
+    const token = /^Bearer (.+)$/.exec(authorization ?? '')?.[1];
+    if (token === undefined)
+      throw new V6Error('V6_AUTH_REQUIRED', 'The request carries no bearer token');
+    const caller = this.#callers.get(index);
+    if (caller !== undefined && isSame(hashToken(token), caller.tokenHash)) return;
+    const task = tokenTaskOf(token);
+    this.#logger.warn('The proxy refused a token that does not belong to the calling run', {
+      run: caller?.run,
+      task,
+      code: 'V6_AUTH_FORBIDDEN',
+    });
+    throw new V6Error(
+      'V6_AUTH_FORBIDDEN',
+      task === undefined || task === caller?.task
+        ? 'This token does not belong to the run that uses it'
+        : `This token belongs to task ${task}, not to the run that uses it`,
+    );
+  }
+}
+
+function isSame(a: string, b: string): boolean {
+  return a.length === b.length && timingSafeEqual(Buffer.from(a), Buffer.from(b));
+}
+
+function statusOf(error: V6Error): number {
+  if (error.code === 'V6_SERVER_UNREACHABLE') return 503;
+  if ('limitBytes' in error.details) return 413;
+  return error.entry.httpStatus;
+}
+
+/** Undefined: chunked, not known ahead. */
+function bodyLength(request: IncomingMessage, limit: number): number | undefined {
+  if (request.headers['transfer-encoding'] !== undefined) return undefined;
+  const length = Number(request.headers['content-length'] ?? 0);
+  if (length > limit) throw tooLarge(limit);
+  return length;
+}
+
+async function* bounded(body: AsyncIterable<Uint8Array>, limit: number): AsyncIterable<Uint8Array> {
+  let total = 0;
+  for await (const chunk of body) {
+    total += chunk.byteLength;
+    if (total > limit) throw tooLarge(limit);
+    yield chunk;
+  }
+}
+
+function tooLarge(limit: number): V6Error {
+  return new V6Error('V6_REQUEST_INVALID', `The body is larger than ${limit} bytes`, {
+    details: { limitBytes: limit },
+  });
+}
+
+function drained(response: ServerResponse, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => reject(signal.reason as Error);
+    if (signal.aborted) {
+      onAbort();
+      return;
+    }
+    signal.addEventListener('abort', onAbort, { once: true });
+    response.once('drain', () => {
+      signal.removeEventListener('abort', onAbort);
+      resolve();
+    });
+  });
+}
+
+function sendJson(response: ServerResponse, status: number, body: unknown): void {
+  const text = JSON.stringify(body);
+  response.writeHead(status, {
+    'content-type': 'application/json',
+    'content-length': Buffer.byteLength(text),
+    connection: 'close',
+  });
+  response.end(text);
+}
