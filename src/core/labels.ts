@@ -68,7 +68,9 @@ export function labelsFor({ kind, scope, node, run }: LabelInput): Record<string
 export const names = {
   node: (name: string, scope: Scope) => `vantage6-${name}-${scope}`,
   vpnClient: (name: string, scope: Scope) => `vantage6-${name}-${scope}-vpn-client`,
-  algorithm: (name: string, run: number) => `vantage6-${name}-run-${run}`,
+  /** As upstream; demos count their runs from 1 each, so their scope keeps them apart. */
+  algorithm: (name: string, run: number, scope: Scope = 'user') =>
+    `vantage6-${name}-${isDemoScope(scope) ? `${scope}-` : ''}run-${run}`,
   server: (name: string, scope: Scope) => `vantage6-${name}-${scope}-server`,
   portal: (scope: Scope) => `v6-${scope}-portal`,
   vpnServer: (scope: Scope) => `v6-${scope}-vpn-server`,

@@ -1,0 +1,76 @@
+import type { PortLease } from '../interfaces/run-files.ts';
+import { isServerAway, untilAnswered } from '../server-patience.ts';
+import type { RunDeps } from './run-deps.ts';
+
+type Deps = Pick<RunDeps, 'runs' | 'gate' | 'clock' | 'logger'>;
+
+/**
+ * The entries of one run in the server's list of addresses: made before its container starts, or as soon as there is a
+ * tunnel. Its steps follow one another, and stop with the signal.
+ */
+export class RunRegistration {
+  readonly #deps: Deps;
+  readonly #run: number;
+  readonly #leases: readonly PortLease[];
+  readonly #signal: AbortSignal;
+  readonly #over = new AbortController();
+  #steps: Promise<unknown> = Promise.resolve();
+  #isDone = false;
+  /** True once anything was sent, so that the end has something to take back. */
+  wasTried = false;
+
+  constructor(deps: Deps, run: number, leases: readonly PortLease[], signal: AbortSignal) {
+    this.#deps = deps;
+    this.#run = run;
+    this.#leases = leases;
+    this.#signal = AbortSignal.any([signal, this.#over.signal]);
+  }
+
+  /**
+   * Registers when there is a tunnel and waits until the server has acknowledged all of it, however long that takes; false,
+   * at once, when the tunnel is down. Throws V6_SERVER_REFUSED.
+   */
+  async register(): Promise<boolean> {
+    const step = this.#steps.then(() => this.#registerOnce());
+    this.#steps = step.catch(() => undefined);
+    return step;
+  }
+
+  async #registerOnce(): Promise<boolean> {
+    if (this.#isDone || this.#leases.length === 0) return true;
+    const address = await this.#deps.gate.acknowledged(this.#signal);
+    if (address === undefined) return false;
+    const { runs } = this.#deps;
+    // As a whole it may be repeated: a port whose acknowledgement was lost is cleared before it is sent again.
+    await untilAnswered(this.#deps, 'registration of ports', this.#signal, async () => {
+      this.wasTried = true;
+      await runs.clearPorts(this.#run, this.#signal);
+      for (const { tunnelPort, protocol, label } of this.#leases) {
+        await runs.registerPort(
+          { run: this.#run, port: tunnelPort, protocol, label },
+          this.#signal,
+        );
+      }
+    });
+    this.#isDone = true;
+    return true;
+  }
+
+  /** Takes the entries back, and nothing is registered from now on; a server that holds the run for ended has done so itself. */
+  async withdraw(signal: AbortSignal): Promise<void> {
+    this.#over.abort(new Error('the run has ended'));
+    await this.#steps;
+    if (!this.wasTried) return;
+    try {
+      await untilAnswered(this.#deps, 'removal of ports', signal, () =>
+        this.#deps.runs.clearPorts(this.#run, signal),
+      );
+    } catch (error) {
+      if (isServerAway(error) || signal.aborted) throw error;
+      this.#deps.logger.debug('The server would not clear the ports of an ended run', {
+        run: this.#run,
+        error,
+      });
+    }
+  }
+}

@@ -1,0 +1,142 @@
+import type { ContainerState } from '../../core/engine/engine.ts';
+import { V6Error } from '../../core/errors.ts';
+import type { Slot } from '../../core/vpn/slot.ts';
+import type { PortLease, RunFolder, RunRecord } from '../interfaces/run-files.ts';
+import { exposedPorts } from '../ports/exposed.ts';
+import { hashToken } from '../proxy/slot-proxy.ts';
+import { untilAnswered } from '../server-patience.ts';
+import { obtainImage } from './algorithm-image.ts';
+import { algorithmSpec } from './algorithm-spec.ts';
+import { isImageAllowed } from './policy.ts';
+import type { RunContext } from './run-context.ts';
+import { RunRefused } from './run-ending.ts';
+import { RunRegistration } from './run-registration.ts';
+
+/** From the first word to the server to the running container. What was taken on the way is in the context, for the end. */
+export async function startRun(context: RunContext): Promise<void> {
+  const { deps, signal, id, open } = context;
+  const { image, id: task } = open.task;
+  context.enter('initializing');
+  const startedAt = deps.clock.now();
+  await context.tell({ status: 'initializing', startedAt });
+  checkPolicy(context, image);
+  context.enter('pulling');
+  const found = await context.as('non-existing Docker image', () =>
+    obtainImage(deps.engine.images, image, deps.config.policies, signal),
+  );
+  context.enter('preparing');
+  const token = await untilAnswered(deps, 'container token', signal, () =>
+    deps.runs.containerToken(task, image, signal),
+  );
+  context.token = token;
+  const input = Buffer.from(open.input, 'base64');
+  const folder = await deps.files.create(id, { input, token });
+  context.enter('waiting for the VPN');
+  await deps.gate.ready(signal);
+  context.enter('waiting for a slot');
+  const slot = await deps.slots.acquire(id);
+  context.slot = slot;
+  const ports = deps.gate.enabled ? deps.ports.take(id, exposedPorts(found)) : [];
+  await context.keepRecord({
+    run: id,
+    task,
+    image,
+    startedAt: startedAt.toISOString(),
+    slot: slot.index,
+    ports,
+    tokenHash: hashToken(token),
+  });
+  await openTheWay(context, slot, ports);
+  context.enter('starting');
+  await context.as('start failed', () => startContainer(context, slot, folder));
+  context.enter('active');
+  await context.tell({ status: 'active', startedAt, log: context.log('') });
+  context.emit('active');
+}
+
+/** A run whose container outlived an earlier daemon: it gets back what that daemon held for it. */
+export async function resumeRun(
+  context: RunContext,
+  record: RunRecord,
+  container: ContainerState,
+): Promise<void> {
+  const { deps, signal, id } = context;
+  context.enter('adopting');
+  context.record = record;
+  context.container = container.id;
+  const slot = await deps.slots.acquire(id);
+  context.slot = slot;
+  deps.ports.adopt(id, record.ports);
+  deps.logger.info('A run that outlived the daemon is carried on', { run: id });
+  deps.proxy.assign(slot.index, { run: id, task: record.task, tokenHash: record.tokenHash });
+  if (record.ports.length > 0) {
+    context.registration = new RunRegistration(deps, id, record.ports, signal);
+    await applyMappings(context, slot, record.ports);
+    await context.registration.register();
+  }
+  context.enter('active');
+  await context.tell({ status: 'active', startedAt: new Date(record.startedAt) });
+}
+
+/** Everything that the algorithm may need in its first moment: its proxy, its addresses at the server, its port map. */
+async function openTheWay(
+  context: RunContext,
+  slot: Slot,
+  ports: readonly PortLease[],
+): Promise<void> {
+  const { deps, signal, id } = context;
+  const { task, tokenHash } = context.record as RunRecord;
+  deps.proxy.assign(slot.index, { run: id, task, tokenHash });
+  if (ports.length === 0) return;
+  context.enter('registering');
+  context.registration = new RunRegistration(deps, id, ports, signal);
+  if (!(await context.registration.register())) {
+    context.notes.push(
+      'The VPN tunnel of this node is down: other nodes reach this algorithm only once it is up.',
+    );
+  }
+  signal.throwIfAborted();
+  await applyMappings(context, slot, ports);
+}
+
+async function applyMappings(
+  context: RunContext,
+  slot: Slot,
+  ports: readonly PortLease[],
+): Promise<void> {
+  context.hasMappings = true;
+  await context.deps.vpn.applyPortMappings(
+    context.id,
+    ports.map((lease) => ({ ...lease, address: slot.algorithm })),
+  );
+  context.signal.throwIfAborted();
+}
+
+async function startContainer(context: RunContext, slot: Slot, folder: RunFolder): Promise<void> {
+  const { deps, open, id } = context;
+  const { containers } = deps.engine;
+  const spec = algorithmSpec({
+    scope: deps.node.scope,
+    node: deps.node.name,
+    run: id,
+    image: open.task.image,
+    databases: open.task.databases,
+    config: deps.config,
+    slot,
+    folder,
+  });
+  const container = await containers.create(spec);
+  context.container = container;
+  context.signal.throwIfAborted();
+  await containers.start(container);
+}
+
+function checkPolicy({ deps }: RunContext, image: string): void {
+  if (isImageAllowed(image, deps.config.policies.allowedAlgorithms)) return;
+  throw new RunRefused(
+    'not allowed',
+    new V6Error('V6_IMAGE_NOT_ALLOWED', `This node does not allow the image ${image}`, {
+      hints: ['Ask the node to list the image in policies.allowed_algorithms.'],
+    }),
+  );
+}

@@ -1,0 +1,250 @@
+import { describe, expect, it } from 'vitest';
+import { decodeEnv } from '../../../../src/core/protocol/algorithm-env.ts';
+import { tokenFor } from '../../../fakes/coordinator.ts';
+import { NodeWorld } from '../../../fakes/node-world.ts';
+
+const nothingIsHeld = (world: NodeWorld): void => {
+  expect(world.engine.held().containers).toEqual([]);
+  expect(world.ports.held()).toEqual([]);
+  expect([...world.vpn.mappings]).toEqual([]);
+  expect([...world.files.folders]).toEqual([]);
+  expect([...world.files.records]).toEqual([]);
+  expect([...world.proxy.callers]).toEqual([]);
+  expect(world.slots.uses().filter(({ run }) => run !== null)).toEqual([]);
+  expect(world.coordinator.ports).toEqual([]);
+};
+
+describe('a run', () => {
+  it('goes from lease over registration and port map to the container, and gives all of it back', async () => {
+    const world = await new NodeWorld({ engine: { images: ['echo:1'] } }).ready();
+    const run = world.coordinator.add({ image: 'echo:1' });
+    await world.sync();
+    expect(run.status).toBe('active');
+    expect(world.coordinator.ports).toEqual([
+      { run: run.id, port: 49152, protocol: 'tcp', label: null },
+    ]);
+    expect(world.vpn.mappings.get(run.id)).toMatchObject([
+      { protocol: 'tcp', tunnelPort: 49152, address: '10.205.0.3', port: 8888, label: null },
+    ]);
+    world.engine.end(world.container(run.id), 0);
+    await world.settle();
+    expect(run).toMatchObject({ status: 'completed', ends: 1 });
+    expect(Buffer.from(run.result ?? '', 'base64').toString()).toBe('"done"');
+    nothingIsHeld(world);
+    expect(world.coordinator.statuses.map(({ status }) => status)).toEqual(['active', 'completed']);
+  });
+
+  it('starts no container before the server has acknowledged its registration', async () => {
+    const world = await new NodeWorld().ready();
+    const run = world.coordinator.add({ image: 'echo:1' });
+    const { runs } = world.coordinator;
+    const register = runs.registerPort.bind(runs);
+    let acknowledge = (): void => {};
+    const gate = new Promise<void>((resolve) => {
+      acknowledge = resolve;
+    });
+    Object.assign(world.coordinator.runs, {
+      registerPort: async (port: Parameters<typeof register>[0]) => {
+        await gate;
+        await register(port);
+      },
+    });
+    await world.sync();
+    expect(world.manager.list()[0]?.state).toBe('registering');
+    expect(world.engine.held().containers).toEqual([]);
+    expect(world.vpn.mappings.size).toBe(0);
+    acknowledge();
+    await world.settle();
+    expect(world.isRunning(run.id)).toBe(true);
+  });
+
+  it('waits with its container while the server is away, and asks again until it answers', async () => {
+    const world = await new NodeWorld().ready();
+    const run = world.coordinator.add({ image: 'echo:1' });
+    const { runs } = world.coordinator;
+    const token = runs.containerToken.bind(runs);
+    Object.assign(world.coordinator.runs, {
+      containerToken: async (...args: Parameters<typeof token>) => {
+        const answer = await token(...args);
+        world.coordinator.isAway = true;
+        return answer;
+      },
+    });
+    await world.sync();
+    for (let i = 0; i < 8; i += 1) await world.clock.turn(15_000);
+    expect(world.engine.held().containers).toEqual([]);
+    world.coordinator.isAway = false;
+    await world.clock.turn(15_000);
+    await world.settle();
+    expect(world.isRunning(run.id)).toBe(true);
+    const order = world.coordinator.journal.filter((line) => /register|active/.test(line));
+    expect(order).toEqual([`register ${run.id} 49152/tcp`, `patch ${run.id} active`]);
+  });
+
+  it('starts without tunnel with a line in its log, and is registered as soon as there is one', async () => {
+    const world = await new NodeWorld().ready(null);
+    const run = world.coordinator.add({ image: 'echo:1' });
+    await world.sync();
+    expect(run.status).toBe('active');
+    expect(run.log).toMatch(/tunnel of this node is down/);
+    expect(world.coordinator.ports).toEqual([]);
+    world.vpn.up('10.206.0.9');
+    await world.settle();
+    expect(world.coordinator.address).toBe('10.206.0.9');
+    expect(world.coordinator.ports).toHaveLength(1);
+    world.engine.end(world.container(run.id), 0);
+    await world.settle();
+    expect(run.log).toMatch(/tunnel of this node is down/);
+    nothingIsHeld(world);
+  });
+
+  it('leases and registers nothing where the VPN is off', async () => {
+    const world = await new NodeWorld({ vpn: false }).ready(null);
+    const run = world.coordinator.add({ image: 'echo:1' });
+    await world.sync();
+    expect(run.log).toBe('');
+    expect(world.ports.held()).toEqual([]);
+    expect(world.vpn.mappings.size).toBe(0);
+    expect(world.isRunning(run.id)).toBe(true);
+  });
+
+  it('gives its algorithm the input, a token, the proxy by name, and nothing beyond the allow-list', async () => {
+    const world = await new NodeWorld().ready();
+    const run = world.coordinator.add({ image: 'echo:1' });
+    await world.sync();
+    const folder = world.files.folders.get(run.id);
+    expect(folder).toMatchObject({ input: '{"method":"echo"}', token: tokenFor(run.task.id) });
+    const spec = world.engine.specOf(world.container(run.id));
+    expect(spec?.hosts).toEqual({ proxyserver: '10.205.0.1' });
+    expect(spec?.networks).toEqual([{ name: 'v6z-user-alpha-0', address: '10.205.0.3' }]);
+    expect(spec?.capabilities).not.toContain('NET_RAW');
+    expect(decodeEnv(spec?.env?.HOST ?? '')).toBe('http://proxyserver');
+    expect(world.proxy.callers.get(0)).toMatchObject({ run: run.id, task: run.task.id });
+  });
+
+  it('ends as crashed when its program fails, with the log and without our token', async () => {
+    const world = await new NodeWorld({
+      engine: { program: () => ({ exitCode: 3, output: `token ${tokenFor(1041)}\nboom\n` }) },
+    }).ready();
+    const run = world.coordinator.add({ image: 'echo:1' });
+    await world.sync();
+    expect(run).toMatchObject({ status: 'crashed', ends: 1, log: 'token [token]\nboom\n' });
+  });
+
+  it.each([
+    ['no-such-image:1', {}, 'non-existing Docker image', 'V6_IMAGE_NOT_FOUND'],
+    [
+      'echo:1',
+      { policies: { allowedAlgorithms: ['other'], requireAlgorithmPull: false } },
+      'not allowed',
+      'V6_IMAGE_NOT_ALLOWED',
+    ],
+    [
+      'echo:1',
+      { policies: { allowedAlgorithms: undefined, requireAlgorithmPull: true } },
+      'non-existing Docker image',
+      'V6_IMAGE_NOT_FOUND',
+    ],
+  ])('with %s under %j ends as %s', async (image, config, status, code) => {
+    const world = await new NodeWorld({ config }).ready();
+    const run = world.coordinator.add({ image });
+    await world.sync();
+    expect(run).toMatchObject({ status, ends: 1 });
+    expect(run.log).toContain(code);
+    nothingIsHeld(world);
+  });
+
+  it.each([
+    ['containers.create', 'start failed'],
+    ['containers.start', 'start failed'],
+  ])('undoes everything when %s fails', async (method, status) => {
+    const world = await new NodeWorld().ready();
+    const run = world.coordinator.add({ image: 'echo:1' });
+    world.engine.failAt(method, 1, 'V6_ENGINE_REQUEST');
+    await world.sync();
+    expect(run).toMatchObject({ status, ends: 1 });
+    expect(run.log).toContain('V6_ENGINE_REQUEST');
+    nothingIsHeld(world);
+  });
+
+  it('undoes everything when the port map cannot be applied', async () => {
+    const world = await new NodeWorld().ready();
+    const run = world.coordinator.add({ image: 'echo:1' });
+    world.vpn.failNext('applyPortMappings', 'V6_FIREWALL_APPLY');
+    await world.sync();
+    expect(run).toMatchObject({ status: 'failed', ends: 1 });
+    expect(run.log).toContain('V6_FIREWALL_APPLY');
+    nothingIsHeld(world);
+  });
+
+  it('fails with the database that it asks for and that the node does not have', async () => {
+    const world = await new NodeWorld().ready();
+    const databases = [{ label: 'omop', parameters: '{}' }];
+    const run = world.coordinator.add({ image: 'echo:1', databases });
+    await world.sync();
+    expect(run.status).toBe('start failed');
+    expect(run.log).toContain('"omop"');
+  });
+
+  it('fails when somebody else removes its container', async () => {
+    const world = await new NodeWorld().ready();
+    const run = world.coordinator.add({ image: 'echo:1' });
+    await world.sync();
+    await world.engine.containers.remove(world.container(run.id));
+    await world.settle();
+    expect(run).toMatchObject({ status: 'failed', ends: 1 });
+    expect(run.log).toContain('removed from outside');
+    nothingIsHeld(world);
+  });
+
+  it('says what is wrong with its output, and sends no result', async () => {
+    const world = await new NodeWorld().ready();
+    world.files.output = undefined;
+    const run = world.coordinator.add({ image: 'echo:1' });
+    await world.sync();
+    world.engine.end(world.container(run.id), 0);
+    await world.settle();
+    expect(run).toMatchObject({ status: 'crashed', result: null, ends: 1 });
+    expect(run.log).toContain('is a link');
+  });
+
+  it('keeps its result until the server takes it, and holds neither slot nor container meanwhile', async () => {
+    const world = await new NodeWorld().ready();
+    const run = world.coordinator.add({ image: 'echo:1' });
+    await world.sync();
+    world.coordinator.isAway = true;
+    world.engine.end(world.container(run.id), 0);
+    for (let i = 0; i < 5; i += 1) await world.clock.turn(15_000);
+    expect(world.engine.held().containers).toEqual([]);
+    expect(world.slots.uses().every((use) => use.run === null)).toBe(true);
+    expect(world.files.records.get(run.id)?.outcome?.status).toBe('completed');
+    world.coordinator.isAway = false;
+    await world.clock.turn(15_000);
+    await world.settle();
+    expect(run).toMatchObject({ status: 'completed', ends: 1 });
+    nothingIsHeld(world);
+  });
+
+  it('keeps the logs to itself where the node does not share them', async () => {
+    const world = await new NodeWorld({
+      config: { shareAlgorithmLogs: false },
+      engine: { program: () => ({ exitCode: 0, output: 'patient 17\n' }) },
+    }).ready();
+    const run = world.coordinator.add({ image: 'echo:1' });
+    await world.sync();
+    expect(run.log).not.toContain('patient');
+    expect(run.log).toContain('does not share');
+  });
+
+  it('reports an exhausted port range with its code', async () => {
+    const world = await new NodeWorld().ready();
+    for (const protocol of ['tcp', 'udp'] as const)
+      for (let i = 49_152; i <= 65_534; i += 1)
+        world.ports.adopt(9999, [{ protocol, port: 1, label: null, tunnelPort: i }]);
+    const run = world.coordinator.add({ image: 'echo:1' });
+    await world.sync();
+    expect(run).toMatchObject({ status: 'failed', ends: 1 });
+    expect(run.log).toContain('V6_PORTS_EXHAUSTED');
+    expect(world.engine.held().containers).toEqual([]);
+  });
+});
