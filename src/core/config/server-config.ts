@@ -1,8 +1,9 @@
 import { V6Error } from '../errors.ts';
 import { type Cidr, parseCidr } from '../net/ipv4.ts';
+import { KeyReader } from './key-reader.ts';
 import type { PortalSettings } from './portal-settings.ts';
 import { parseVpnServerBlock, refuseMisplacedPortalKeys } from './vpn-server-block.ts';
-import { mappingOf, parseYamlMapping } from './yaml.ts';
+import { parseYamlMapping } from './yaml.ts';
 
 /** A server's configuration after parsing: upstream's keys (vantage6 4.14) as far as we use them, and ours, each marked. */
 export interface ServerConfig {
@@ -45,29 +46,25 @@ const LEVELS: Readonly<Record<string, ServerConfig['logLevel']>> = {
  * (all problems at once), V6_CONFIG_SUBNET, and V6_CONFIG_VPN_KEYS_MISPLACED.
  */
 export function parseServerConfig(text: string, file: string): ServerConfig {
-  const keys = parseYamlMapping(text, file);
+  const mapping = parseYamlMapping(text, file);
   refuseMisplacedPortalKeys(text, file);
-  const problems: string[] = [];
-  const read = new Reader(keys, problems);
-  const vpn = parseVpnServerBlock(text, file, problems);
+  const keys = new KeyReader(mapping);
+  const vpn = parseVpnServerBlock(text, file, keys.problems);
   const config: ServerConfig = {
-    description: read.text('description') ?? '',
-    ip: read.ip(),
-    port: read.number('port', 7601, { from: 1, to: 65_535, isInteger: true }),
-    apiPath: read.apiPath(),
-    uri: read.uri(),
-    jwtSecretKey: read.text('jwt_secret_key'),
-    tokenExpiresHours: read.number('token_expires_hours', 6, { from: 0.001, to: 87_600 }),
-    refreshTokenExpiresHours: read.number('refresh_token_expires_hours', 48, {
-      from: 0.001,
-      to: 87_600,
-    }),
-    serverUrl: read.serverUrl(),
+    description: keys.text('description') ?? '',
+    ip: readIp(keys),
+    port: keys.integer('port', { from: 1, to: 65_535 }) ?? 7601,
+    apiPath: readApiPath(keys, mapping.api_path),
+    uri: readUri(keys),
+    jwtSecretKey: keys.text('jwt_secret_key'),
+    tokenExpiresHours: readHours(keys, 'token_expires_hours') ?? 6,
+    refreshTokenExpiresHours: readHours(keys, 'refresh_token_expires_hours') ?? 48,
+    serverUrl: readServerUrl(keys),
     vpn,
-    vpnTrustedNetworks: read.networks('vpn_trusted_networks'),
-    logLevel: read.logLevel(),
+    vpnTrustedNetworks: readNetworks(keys, 'vpn_trusted_networks'),
+    logLevel: readLogLevel(keys),
   };
-  if (problems.length > 0) throw invalidConfig(file, problems);
+  if (keys.problems.length > 0) throw invalidConfig(file, keys.problems);
   return config;
 }
 
@@ -83,113 +80,75 @@ export function invalidConfig(
   });
 }
 
-class Reader {
-  private readonly keys: Readonly<Record<string, unknown>>;
-  private readonly problems: string[];
+function readIp(keys: KeyReader): string {
+  const value = keys.text('ip') ?? '0.0.0.0';
+  if (!/^[\w.:-]+$/.test(value))
+    keys.problem('ip', `must be an address to listen on, not ${JSON.stringify(value)}`);
+  return value;
+}
 
-  constructor(keys: Readonly<Record<string, unknown>>, problems: string[]) {
-    this.keys = keys;
-    this.problems = problems;
+// An empty path is an answer here, and null is none.
+function readApiPath(keys: KeyReader, value: unknown): string {
+  if (value === undefined || value === null) return '/api';
+  if (typeof value !== 'string' || !/^[\w./~-]*$/.test(value)) {
+    keys.problem('api_path', `must be a path such as /api, not ${JSON.stringify(value)}`);
+    return '/api';
   }
+  const path = value.replace(/^\/+|\/+$/g, '');
+  return path === '' ? '' : `/${path}`;
+}
 
-  /** Undefined when absent or empty. */
-  text(key: string): string | undefined {
-    const value = this.keys[key];
-    if (value === undefined || value === null || value === '') return undefined;
-    if (typeof value === 'string') return value;
-    if (typeof value === 'number') return String(value);
-    this.problems.push(`${key} must be text`);
-    return undefined;
+function readUri(keys: KeyReader): string {
+  const value = keys.text('uri');
+  if (value === undefined) {
+    keys.problem('uri', 'is missing: the database, for example sqlite:///default.sqlite');
+    return '';
   }
-
-  number(
-    key: string,
-    fallback: number,
-    range: { readonly from: number; readonly to: number; readonly isInteger?: boolean },
-  ): number {
-    const value = this.keys[key];
-    if (value === undefined || value === null) return fallback;
-    // Upstream's own wizard writes the port as text.
-    const number = typeof value === 'string' && value.trim() !== '' ? Number(value) : value;
-    const isGood =
-      typeof number === 'number' &&
-      number >= range.from &&
-      number <= range.to &&
-      (range.isInteger !== true || Number.isInteger(number));
-    if (isGood) return number;
-    const kind = range.isInteger === true ? 'a whole number' : 'a number';
-    this.problems.push(
-      `${key} must be ${kind} from ${range.from} to ${range.to}, not ${JSON.stringify(value)}`,
+  // SQLAlchemy's spelling: dialect, and optionally a driver behind a plus.
+  const dialect = /^([a-z]+)(\+[a-z0-9_]+)?:\/\//.exec(value)?.[1] ?? 'something else';
+  if (!['sqlite', 'postgresql', 'postgres'].includes(dialect))
+    keys.problem(
+      'uri',
+      `must start with sqlite:/// or postgresql://, not ${JSON.stringify(dialect)}`,
     );
-    return fallback;
-  }
+  return value;
+}
 
-  ip(): string {
-    const value = this.text('ip') ?? '0.0.0.0';
-    if (!/^[\w.:-]+$/.test(value)) {
-      this.problems.push(`ip must be an address to listen on, not ${JSON.stringify(value)}`);
-    }
-    return value;
-  }
+function readHours(keys: KeyReader, key: string): number | undefined {
+  const value = keys.raw(key);
+  const hours = typeof value === 'string' ? Number(value) : value;
+  if (hours === undefined) return undefined;
+  if (typeof hours === 'number' && hours > 0 && hours <= 87_600) return hours;
+  keys.problem(
+    key,
+    `must be a number of hours above 0, at most 87600, not ${JSON.stringify(value)}`,
+  );
+  return undefined;
+}
 
-  apiPath(): string {
-    const value = this.keys.api_path;
-    if (value === undefined || value === null) return '/api';
-    if (typeof value !== 'string' || !/^[\w./~-]*$/.test(value)) {
-      this.problems.push(`api_path must be a path such as /api, not ${JSON.stringify(value)}`);
-      return '/api';
-    }
-    const path = value.replace(/^\/+|\/+$/g, '');
-    return path === '' ? '' : `/${path}`;
+function readServerUrl(keys: KeyReader): string | undefined {
+  const value = keys.text('server_url');
+  if (value !== undefined && (!URL.canParse(value) || !/^https?:/.test(value))) {
+    keys.problem('server_url', `must start with https:// or http://, not ${JSON.stringify(value)}`);
   }
+  return value?.replace(/\/+$/, '');
+}
 
-  uri(): string {
-    const value = this.text('uri');
-    if (value === undefined) {
-      this.problems.push('uri is missing: the database, for example sqlite:///default.sqlite');
-      return '';
-    }
-    // SQLAlchemy's spelling: dialect, and optionally a driver behind a plus.
-    const dialect = /^([a-z]+)(\+[a-z0-9_]+)?:\/\//.exec(value)?.[1];
-    if (dialect !== 'sqlite' && dialect !== 'postgresql' && dialect !== 'postgres') {
-      this.problems.push(
-        `uri must start with sqlite:/// or postgresql://, not ${JSON.stringify(dialect ?? 'something else')}`,
-      );
-    }
-    return value;
-  }
-
-  serverUrl(): string | undefined {
-    const value = this.text('server_url');
-    if (value === undefined) return undefined;
-    if (!URL.canParse(value) || !/^https?:/.test(value)) {
-      this.problems.push(
-        `server_url must start with https:// or http://, not ${JSON.stringify(value)}`,
-      );
-    }
-    return value.replace(/\/+$/, '');
-  }
-
-  networks(key: string): readonly Cidr[] {
-    const value = this.keys[key];
-    if (value === undefined || value === null) return [];
-    if (!Array.isArray(value)) {
-      this.problems.push(`${key} must be a list of networks such as [10.0.0.0/8]`);
-      return [];
-    }
+function readNetworks(keys: KeyReader, key: string): readonly Cidr[] {
+  const value = keys.raw(key) ?? [];
+  if (Array.isArray(value))
     return value.map((item, at) => parseCidr(String(item), `${key}[${at}]`));
-  }
+  keys.problem(key, 'must be a list of networks such as [10.0.0.0/8]');
+  return [];
+}
 
-  logLevel(): ServerConfig['logLevel'] {
-    const logging = mappingOf(this.keys.logging);
-    const value = logging?.level;
-    if (value === undefined || value === null) return 'info';
-    const level = typeof value === 'string' ? LEVELS[value.toUpperCase()] : undefined;
-    if (level === undefined) {
-      this.problems.push(
-        `logging.level must be DEBUG, INFO, WARNING, ERROR or CRITICAL, not ${JSON.stringify(value)}`,
-      );
-    }
-    return level ?? 'info';
+function readLogLevel(keys: KeyReader): ServerConfig['logLevel'] {
+  const logging = keys.below('logging');
+  const value = logging.text('level');
+  const level = LEVELS[value?.toUpperCase() ?? 'INFO'];
+  if (level === undefined) {
+    const names = 'DEBUG, INFO, WARNING, ERROR or CRITICAL';
+    logging.problem('level', `must be ${names}, not ${JSON.stringify(value)}`);
   }
+  return level ?? 'info';
 }
