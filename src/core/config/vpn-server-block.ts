@@ -3,6 +3,7 @@ import {
   PORTAL_KEYS,
   type PortalKey,
   type PortalSettings,
+  type PortalValues,
   parsePortalValues,
 } from './portal-settings.ts';
 import { mappingOf, parseYamlAsWritten, parseYamlMapping } from './yaml.ts';
@@ -32,18 +33,25 @@ export function parseVpnServerBlock(
     problems.push(`${VPN_SERVER} must hold keys, one per line and indented`);
     return undefined;
   }
+  for (const key of PORTAL_KEYS)
+    if (typeof block[key] === 'object' && block[key] !== null)
+      problems.push(`${VPN_SERVER}.${key} must be text`);
+  const parsed = parsePortalValues(readVpnServerValues(text, file));
+  if ('settings' in parsed) return parsed.settings;
+  problems.push(...parsed.problems.map((problem) => `${VPN_SERVER}.${problem}`));
+  return undefined;
+}
+
+/** What the block says, good or not, by key and as written; nothing when there is no block. The text must be one that parseYamlMapping accepts. */
+export function readVpnServerValues(text: string, file: string): PortalValues {
+  const typed = mappingOf(parseYamlMapping(text, file)[VPN_SERVER]) ?? {};
   const written = mappingOf(mappingOf(parseYamlAsWritten(text, file))?.[VPN_SERVER]) ?? {};
   const values: Partial<Record<PortalKey, string>> = {};
   for (const key of PORTAL_KEYS) {
     const value = written[key];
-    if (block[key] === undefined || block[key] === null) continue;
-    if (typeof value === 'string') values[key] = value;
-    else problems.push(`${VPN_SERVER}.${key} must be text`);
+    if (typeof value === 'string' && typed[key] !== null) values[key] = value;
   }
-  const parsed = parsePortalValues(values);
-  if ('settings' in parsed) return parsed.settings;
-  problems.push(...parsed.problems.map((problem) => `${VPN_SERVER}.${problem}`));
-  return undefined;
+  return values;
 }
 
 /** Throws V6_CONFIG_VPN_KEYS_MISPLACED when keys of the portal stand outside `vpn_server`: older documentation printed them so. */
