@@ -59,6 +59,8 @@ export abstract class V6Command<Result = unknown> extends Command {
     // oclif's own errors (wrong flags, missing arguments) keep their words and exit status.
     if (thrown.oclif?.exit !== undefined && !('entry' in thrown)) {
       thrown.exitCode = thrown.oclif.exit;
+      if (this.jsonEnabled() && thrown.code !== 'EEXIT')
+        return this.endWithJson(thrown, thrown.oclif.exit);
       throw thrown;
     }
     const error = toV6Error(thrown);
@@ -71,11 +73,17 @@ export abstract class V6Command<Result = unknown> extends Command {
     });
     cli.name = 'Error';
     if (!process.argv.includes('--debug')) delete cli.stack;
-    if (this.jsonEnabled()) throw cli;
+    if (this.jsonEnabled()) return this.endWithJson(cli, error.entry.exitCode);
     process.stderr.write(renderError(error));
     if (process.argv.includes('--debug') || process.env.DEBUG)
       process.stderr.write(`${redactText(causeChain(thrown))}\n`);
     return this.exit(error.entry.exitCode);
+  }
+
+  /** The one document of a failure, on stdout; oclif prints it only from its own `catch`, which this class replaces. */
+  private endWithJson(error: CliError, exitCode: number): never {
+    this.logJson(this.toErrorJson(error));
+    return this.exit(exitCode);
   }
 
   protected override toErrorJson(thrown: unknown): ErrorJson {
