@@ -1,0 +1,236 @@
+import { V6Error } from '../../core/errors.ts';
+import { isRecord, type Unknowns } from '../../core/protocol/json.ts';
+import type { Login } from '../../diagnose/interfaces/login-store.ts';
+import { type JsonAnswer, type JsonRequest, messageOf, requestJson } from './request.ts';
+
+const TIMEOUT_MS = 20_000;
+/** An access token with less than this left is renewed before it is used. */
+const RENEW_BEFORE_MS = 30_000;
+
+/** The REST base of what a user typed: without a path, upstream's default `/api` is meant. Throws V6_USAGE. */
+export function normalizeServerUrl(text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url === undefined || !/^https?:$/.test(url.protocol) || url.username !== '') {
+    throw new V6Error('V6_USAGE', `${JSON.stringify(text)} is not the URL of a server`, {
+      hints: [
+        'Give it as http://HOST:PORT or https://HOST, with the api path when it is not /api.',
+      ],
+    });
+  }
+  const path = url.pathname.replace(/\/+$/, '');
+  return `${url.origin}${path === '' ? '/api' : path}`;
+}
+
+/** Exchanges name and password for tokens. Throws V6_AUTH_FAILED, V6_SERVER_UNREACHABLE, V6_SERVER_ANSWER, V6_SERVER_REFUSED. */
+export async function logIn(
+  input: { readonly serverUrl: string; readonly username: string; readonly password: string },
+  signal?: AbortSignal,
+): Promise<Login> {
+  const serverUrl = normalizeServerUrl(input.serverUrl);
+  const { username, password } = input;
+  const answer = await requestJson({
+    method: 'POST',
+    url: `${serverUrl}/token/user`,
+    body: { username, password },
+    timeoutMs: TIMEOUT_MS,
+    signal,
+  });
+  if (answer.status === 401 || answer.status === 400) {
+    throw new V6Error(
+      'V6_AUTH_FAILED',
+      `${serverUrl} refused user ${JSON.stringify(username)}: ${messageOf(answer.body)}`,
+      {
+        hints: [
+          'Check the name and the password; after several wrong passwords an account is locked for a while.',
+        ],
+        details: { server: serverUrl, username },
+      },
+    );
+  }
+  if (answer.status === 404) {
+    throw new V6Error('V6_SERVER_ANSWER', `there is no vantage6 server at ${serverUrl}`, {
+      hints: ['Give the api path in the URL when it is not /api: --server http://HOST:PORT/PATH'],
+      details: { server: serverUrl, status: 404 },
+    });
+  }
+  if (answer.status !== 200) throw refusal(answer, 'POST /token/user');
+  if (isRecord(answer.body) && answer.body.access_token === undefined) {
+    throw new V6Error(
+      'V6_AUTH_FAILED',
+      `user ${JSON.stringify(username)} has a second factor, which this version cannot give`,
+      { hints: ['Use an account without a second factor for this.'], details: { username } },
+    );
+  }
+  return { serverUrl, username, ...readTokens(answer.body) };
+}
+
+type Tokens = Pick<Login, 'accessToken' | 'refreshToken' | 'refreshPath'>;
+
+function readTokens(body: unknown, fallbackPath?: string): Tokens {
+  const { access_token, refresh_token, refresh_url } = isRecord(body) ? body : {};
+  const refreshPath = typeof refresh_url === 'string' ? refresh_url : fallbackPath;
+  if (
+    typeof access_token !== 'string' ||
+    typeof refresh_token !== 'string' ||
+    refreshPath?.startsWith('/') !== true
+  ) {
+    throw new V6Error('V6_SERVER_ANSWER', 'the server answered a login without tokens', {
+      hints: ['Check that the URL leads to a vantage6 4.x server.'],
+    });
+  }
+  return { accessToken: access_token, refreshToken: refresh_token, refreshPath };
+}
+
+/** Requests in the name of one login; renews its tokens when they have run out. */
+export class UserSession {
+  #login: Login;
+  readonly #onTokens: (tokens: Tokens) => Promise<void>;
+  #renewal: Promise<void> | undefined;
+
+  /** `onTokens` is told of renewed tokens, to store them. */
+  constructor(login: Login, onTokens: (tokens: Tokens) => Promise<void> = () => Promise.resolve()) {
+    this.#login = login;
+    this.#onTokens = onTokens;
+  }
+
+  /** One exchange; the body of a 2xx answer. Throws as `UserClient` says. */
+  async request(
+    method: JsonRequest['method'],
+    path: string,
+    options: { readonly body?: unknown; readonly signal?: AbortSignal | undefined } = {},
+  ): Promise<unknown> {
+    const token = this.#login.accessToken;
+    if (expiresAtMs(token) - Date.now() < RENEW_BEFORE_MS) await this.#renew(options.signal);
+    let answer = await this.#send(method, path, options);
+    // 401 is an expired token or a missing right: nothing was done, so the same request may go out once more.
+    if (answer.status === 401 && token === this.#login.accessToken) {
+      await this.#renew(options.signal);
+      answer = await this.#send(method, path, options);
+    }
+    if (answer.status < 200 || answer.status > 299)
+      throw refusal(answer, `${method} ${path.replace(/\?.*/, '')}`);
+    return answer.body;
+  }
+
+  /** All pages of a list, each item parsed. */
+  async list<T>(
+    path: string,
+    parse: (item: Unknowns) => T,
+    signal?: AbortSignal,
+  ): Promise<readonly T[]> {
+    const items: T[] = [];
+    const separator = path.includes('?') ? '&' : '?';
+    for (let page = 1; ; page += 1) {
+      const body = await this.request('GET', `${path}${separator}per_page=50&page=${page}`, {
+        signal,
+      });
+      if (!isRecord(body) || !Array.isArray(body.data)) throw strangeAnswer(path);
+      for (const item of body.data) {
+        if (!isRecord(item)) throw strangeAnswer(path);
+        items.push(parse(item));
+      }
+      const next = isRecord(body.links) ? body.links.next : undefined;
+      if (typeof next !== 'string' || body.data.length === 0) return items;
+    }
+  }
+
+  #send(
+    method: JsonRequest['method'],
+    path: string,
+    { body, signal }: { readonly body?: unknown; readonly signal?: AbortSignal | undefined },
+  ): Promise<JsonAnswer> {
+    const { serverUrl, accessToken } = this.#login;
+    return requestJson({
+      method,
+      url: `${serverUrl}${path}`,
+      ...(body === undefined ? {} : { body }),
+      token: accessToken,
+      timeoutMs: TIMEOUT_MS,
+      signal,
+    });
+  }
+
+  /** One renewal at a time: requests that meet an old token together share it. */
+  #renew(signal: AbortSignal | undefined): Promise<void> {
+    this.#renewal ??= this.#renewOnce(signal).finally(() => {
+      this.#renewal = undefined;
+    });
+    return this.#renewal;
+  }
+
+  async #renewOnce(signal: AbortSignal | undefined): Promise<void> {
+    const { serverUrl, refreshPath, refreshToken, username } = this.#login;
+    const answer = await requestJson({
+      method: 'POST',
+      url: `${new URL(serverUrl).origin}${refreshPath}`,
+      token: refreshToken,
+      timeoutMs: TIMEOUT_MS,
+      signal,
+    });
+    if (answer.status === 401 || answer.status === 422) {
+      throw new V6Error(
+        'V6_AUTH_TOKEN_EXPIRED',
+        `the login of ${JSON.stringify(username)} at ${serverUrl} has run out`,
+        {
+          hints: [`Log in again: npx v6 login --server ${serverUrl} --username ${username}`],
+          details: { server: serverUrl, username },
+        },
+      );
+    }
+    if (answer.status !== 200) throw refusal(answer, 'POST /token/refresh');
+    const tokens = readTokens(answer.body, refreshPath);
+    this.#login = { ...this.#login, ...tokens };
+    await this.#onTokens(tokens);
+  }
+}
+
+/** `exp` of a JWT in ms; Infinity when it names none or cannot be read: the server will say. */
+function expiresAtMs(token: string): number {
+  try {
+    const payload: unknown = JSON.parse(
+      Buffer.from(token.split('.')[1] ?? '', 'base64url').toString('utf8'),
+    );
+    return isRecord(payload) && typeof payload.exp === 'number' ? payload.exp * 1000 : Infinity;
+  } catch {
+    return Infinity;
+  }
+}
+
+const CODE_OF_STATUS = {
+  400: 'V6_REQUEST_INVALID',
+  401: 'V6_AUTH_FORBIDDEN',
+  403: 'V6_AUTH_FORBIDDEN',
+  404: 'V6_REQUEST_NOT_FOUND',
+  422: 'V6_AUTH_TOKEN_INVALID',
+  429: 'V6_REQUEST_RATE',
+} as const;
+
+const HINT_OF_STATUS: Readonly<Record<number, string>> = {
+  401: 'The account lacks the right for this; `npx v6 login` with another one.',
+  403: 'The account lacks the right for this; `npx v6 login` with another one.',
+  422: 'The server no longer accepts this login: `npx v6 login`.',
+  429: 'Wait a little and try again.',
+};
+
+function refusal({ status, body }: JsonAnswer, what: string): V6Error {
+  const code = CODE_OF_STATUS[status as keyof typeof CODE_OF_STATUS] ?? 'V6_SERVER_REFUSED';
+  const { errors, code: serverCode } = isRecord(body) ? body : {};
+  const hint = HINT_OF_STATUS[status];
+  return new V6Error(code, `${what} was answered ${status}: ${messageOf(body)}`, {
+    hints: hint === undefined ? [] : [hint],
+    details: {
+      status,
+      ...(errors === undefined ? {} : { errors }),
+      ...(typeof serverCode === 'string' ? { serverCode } : {}),
+    },
+  });
+}
+
+/** An answer of another shape than vantage6 4.x gives. */
+export function strangeAnswer(path: string): V6Error {
+  return new V6Error(
+    'V6_SERVER_ANSWER',
+    `${path.replace(/\?.*/, '')} was answered in a form that vantage6 4.x does not have`,
+    { hints: ['Check that the URL leads to a vantage6 4.x server.'] },
+  );
+}
