@@ -1,0 +1,60 @@
+import { Flags } from '@oclif/core';
+import { V6Command } from '../cli/base-command.ts';
+import { hostFolders } from '../cli/context.ts';
+import { ask, readSecret } from '../cli/login-prompt.ts';
+import { checkLoginName } from '../core/login-name.ts';
+
+interface LoginResult {
+  readonly login: string;
+  readonly server: string;
+  readonly username: string;
+}
+
+export default class Login extends V6Command<LoginResult> {
+  static override summary = 'log in at a coordination server';
+  static override description =
+    'Stores tokens, never the password, in a file that only you can read, and makes this login the current one. Several logins live side by side under their names. What is missing is asked on the terminal.';
+  static override examples = [
+    '<%= config.bin %> login --server http://localhost:7601 --username researcher',
+    '<%= config.bin %> login --login trial --password-file ./password',
+  ];
+  static override flags = {
+    server: Flags.string({
+      description: 'URL of the server; /api is added when the URL has no path',
+    }),
+    username: Flags.string({ description: 'name of the user' }),
+    'password-file': Flags.string({
+      description: 'file with the password in its first line (or V6_PASSWORD_FILE names it)',
+      exclusive: ['password-stdin'],
+    }),
+    'password-stdin': Flags.boolean({ description: 'read the password from standard input' }),
+    login: Flags.string({
+      description: 'name to keep this login under; a known name keeps its server and user',
+      default: 'default',
+    }),
+  };
+
+  async run(): Promise<LoginResult> {
+    const { flags } = await this.parse(Login);
+    const name = checkLoginName(flags.login);
+    const { composeUserSide } = await import('../diagnose/compose.ts');
+    const side = await composeUserSide(hostFolders(process.env));
+    const known = await side.logins.find(name);
+    const serverUrl =
+      flags.server ?? known?.serverUrl ?? (await ask({ message: 'Server', flag: '--server' }));
+    const username =
+      flags.username ?? known?.username ?? (await ask({ message: 'User', flag: '--username' }));
+    const password =
+      (await readSecret({
+        name: 'password',
+        file: flags['password-file'],
+        stdin: flags['password-stdin'],
+        variable: { name: 'V6_PASSWORD_FILE', value: process.env.V6_PASSWORD_FILE },
+      })) ??
+      (await ask({ message: `Password of ${username}`, flag: '--password-file', isSecret: true }));
+    const login = await side.logIn({ serverUrl, username, password });
+    await side.logins.save(name, login);
+    this.log(`Logged in at ${login.serverUrl} as ${username} (login ${name}).`);
+    return { login: name, server: login.serverUrl, username };
+  }
+}
