@@ -1,5 +1,5 @@
 import type { Images } from '../core/engine/engine.ts';
-import { V6Error } from '../core/errors.ts';
+import { isV6Error, V6Error } from '../core/errors.ts';
 import { LABEL, V6_VERSION } from '../core/labels.ts';
 import { withBuildContext } from './context.ts';
 import type { Recipes } from './interfaces/recipes.ts';
@@ -15,7 +15,7 @@ import { type BuildPlan, isCurrent, planBuild } from './plan.ts';
 import { identify } from './references.ts';
 
 export interface ImagesDeps {
-  readonly engine: { readonly images: Pick<Images, 'find' | 'build' | 'list'> };
+  readonly engine: { readonly images: Pick<Images, 'find' | 'build' | 'list' | 'remove'> };
   readonly recipes: Recipes;
 }
 
@@ -105,6 +105,7 @@ async function buildOne(
 ): Promise<void> {
   if (signal?.aborted) throw new V6Error('V6_INTERRUPTED', 'Building the images was interrupted.');
   const { reference, content } = identify(at.root, at.kind);
+  const previous = await deps.engine.images.find(reference);
   await withBuildContext(at, (folder) =>
     deps.engine.images.build({
       folder,
@@ -117,6 +118,17 @@ async function buildOne(
       onLine,
     }),
   );
+  const built = await deps.engine.images.find(reference);
+  if (previous !== undefined && previous.id !== built?.id) await removeNameless(deps, previous.id);
+}
+
+/** The image that lost its name to a new one; one that a container or another image still uses stays. */
+async function removeNameless({ engine }: ImagesDeps, id: string): Promise<void> {
+  const image = await engine.images.find(id);
+  if (image === undefined || image.tags.length > 0) return;
+  await engine.images.remove(id).catch((error: unknown) => {
+    if (!isV6Error(error, 'V6_ENGINE_CONFLICT')) throw error;
+  });
 }
 
 async function resultOf(

@@ -1,7 +1,7 @@
-import type { Images } from '../core/engine/engine.ts';
+import type { ImageState, Images } from '../core/engine/engine.ts';
 import { LABEL } from '../core/labels.ts';
 import { type AnyImageKind, BASE_KINDS, IMAGE_KINDS, IMAGE_LABEL } from './kinds.ts';
-import { identify } from './references.ts';
+import { identify, imageReferences } from './references.ts';
 
 export interface ListedImage {
   readonly kind: AnyImageKind;
@@ -27,7 +27,7 @@ export async function listImages(
 ): Promise<readonly ListedImage[]> {
   const found: ListedImage[] = [];
   for (const kind of [...IMAGE_KINDS, ...BASE_KINDS]) {
-    const wanted = root === undefined ? undefined : contentIfBuilt(root, kind);
+    const current = root === undefined ? undefined : findCurrent(root, kind);
     // Images built from ours would carry our labels as well: the name tells them apart.
     const images = await engine.images.list({ [IMAGE_LABEL.kind]: kind });
     const sorted = images.toSorted((a, b) => b.createdAt.getTime() - a.createdAt.getTime());
@@ -41,18 +41,34 @@ export async function listImages(
         content,
         sizeBytes: image.sizeBytes,
         createdAt: image.createdAt,
-        isCurrent: content !== '' && content === wanted,
+        isCurrent: isCurrentImage(image, current),
       });
     }
   }
   return found;
 }
 
-function contentIfBuilt(root: string, kind: AnyImageKind): string | undefined {
+/** What this build uses: by content, or only by name inside the runtime image, where there are no recipes. */
+type Current = { readonly reference: string; readonly content?: string };
+
+function findCurrent(root: string, kind: AnyImageKind): Current | undefined {
   try {
-    return identify(root, kind).content;
+    return identify(root, kind);
   } catch {
-    // Not built, or inside the runtime image: then no image is known to be current.
+    // Inside the runtime image, or not built.
+  }
+  try {
+    const references = imageReferences(root);
+    return kind === 'vpn' || kind === 'runtime' || kind === 'echo'
+      ? { reference: references[kind] }
+      : undefined;
+  } catch {
     return undefined;
   }
+}
+
+function isCurrentImage(image: ImageState, current: Current | undefined): boolean {
+  if (current === undefined) return false;
+  if (current.content === undefined) return image.tags.includes(current.reference);
+  return current.content === image.labels[IMAGE_LABEL.content];
 }

@@ -1,5 +1,6 @@
 import { Flags } from '@oclif/core';
 import { V6Command } from '../../cli/base-command.ts';
+import { withInterrupt } from '../../cli/interrupt.ts';
 import { renderBuiltImages } from '../../cli/render/images.ts';
 import { runTasks } from '../../cli/tasks.ts';
 import type { BuiltImage } from '../../images/build.ts';
@@ -30,9 +31,11 @@ export default class ImagesBuild extends V6Command<{ images: readonly BuiltImage
     const { flags } = await this.parse(ImagesBuild);
     const { composeImages } = await import('../../images/compose.ts');
     const side = await composeImages(this.config.root);
-    const work = await side.prepare({ only: flags.only, isForced: flags.force });
-    await runTasks(work.steps, { isSilent: this.jsonEnabled() });
-    const images = await work.finish();
+    const images = await withInterrupt(async (signal) => {
+      const work = await side.prepare({ only: flags.only, isForced: flags.force, signal });
+      await runTasks(work.steps, { isSilent: this.jsonEnabled() });
+      return work.finish();
+    });
     this.log(renderBuiltImages(images));
     return { images };
   }

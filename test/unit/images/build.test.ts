@@ -18,14 +18,23 @@ import { listImages } from '../../../src/images/list.ts';
 import { imageReferences } from '../../../src/images/references.ts';
 
 /** Images that were built, with the files and the Dockerfile that the engine was handed. */
-class BuilderInMemory implements Pick<Images, 'find' | 'build' | 'list'> {
+class BuilderInMemory implements Pick<Images, 'find' | 'build' | 'list' | 'remove'> {
   readonly images = new Map<string, ImageState>();
   readonly contexts = new Map<string, { files: string[]; dockerfile: string }>();
   readonly folders: string[] = [];
+  /** Images whose name was taken by a newer one, by id. */
+  readonly nameless = new Map<string, ImageState>();
   failOn: string | undefined;
+  isUsed = false;
+  #serial = 0;
 
   async find(reference: string): Promise<ImageState | undefined> {
-    return this.images.get(reference);
+    return this.images.get(reference) ?? this.nameless.get(reference);
+  }
+
+  async remove(reference: string): Promise<void> {
+    if (this.isUsed) throw new V6Error('V6_ENGINE_CONFLICT', `${reference} is used`);
+    this.nameless.delete(reference);
   }
 
   async list(labels: Readonly<Record<string, string>>): Promise<readonly ImageState[]> {
@@ -43,12 +52,15 @@ class BuilderInMemory implements Pick<Images, 'find' | 'build' | 'list'> {
     const files = readdirSync(folder, { recursive: true }).map(String).toSorted();
     const dockerfile = readFileSync(path.join(folder, 'Dockerfile'), 'utf8');
     this.contexts.set(tag.replace(/:.*/, ''), { files, dockerfile });
+    const replaced = this.images.get(tag);
+    if (replaced !== undefined) this.nameless.set(replaced.id, { ...replaced, tags: [] });
+    this.#serial += 1;
     this.images.set(tag, {
-      id: `sha256:${this.images.size}`,
+      id: `sha256:${this.#serial}`,
       tags,
       labels,
       sizeBytes: 1000,
-      createdAt: new Date(this.images.size),
+      createdAt: new Date(this.#serial),
       exposedPorts: [],
       digests: [],
     });
@@ -128,6 +140,15 @@ describe('building the images', () => {
     const again = await buildImages({ engine, recipes }, { root, only: ['echo'] });
     expect(again.map(({ kind, state }) => [kind, state])).toEqual([['echo', 'built']]);
     expect(staged).toEqual([false]);
+    expect(engine.images.nameless.size).toBe(0);
+  });
+
+  it('keeps the replaced image while a container uses it', async () => {
+    await buildImages({ engine, recipes }, { root });
+    write('dist/bundle/echo/main.mjs', 'a better echo');
+    engine.images.isUsed = true;
+    await buildImages({ engine, recipes }, { root, only: ['echo'] });
+    expect(engine.images.nameless.size).toBe(1);
   });
 
   it('passes the engine’s failure on and leaves no folder behind', async () => {
