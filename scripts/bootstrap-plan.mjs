@@ -188,6 +188,14 @@ export function isLockSatisfied(lock, installed, arch) {
   return Object.keys(installed.packages).every((name) => name in lock.packages);
 }
 
+/** Login that `v6 demo up` with these arguments saves: `demo`, or `demo-NAME` with `--name NAME`. */
+export function loginOfDemo(args) {
+  const at = args.findIndex((word) => word === '--name' || word === '-n');
+  const joined = args.find((word) => word.startsWith('--name='));
+  const name = joined?.slice('--name='.length) ?? (at < 0 ? undefined : args[at + 1]);
+  return name === undefined ? 'demo' : `demo-${name}`;
+}
+
 /** Time of a step, short: `0.4 s`, `38 s`, `2 min 5 s`. */
 export function renderSeconds(ms) {
   const seconds = ms / 1000;

@@ -13,6 +13,7 @@ import { findProgram, freeDiskMb, gatherFacts, pinnedNode } from './bootstrap-fa
 import {
   commandsForRoot,
   expectedSeconds,
+  loginOfDemo,
   planSteps,
   refusalFor,
   renderPlan,
@@ -191,7 +192,7 @@ async function demo(children, args) {
   if (commands['demo:up'] === undefined) return v6('images', 'list');
   const up = await v6('demo', 'up', ...args);
   if (up !== 0 || commands['vpn:test'] === undefined) return up;
-  return v6('vpn', 'test', ...(commands['vpn:test'].flags?.demo === undefined ? [] : ['--demo']));
+  return v6('vpn', 'test', '--login', loginOfDemo(args));
 }
 
 function test(children, args) {

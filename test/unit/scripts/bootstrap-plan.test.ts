@@ -3,6 +3,7 @@ import {
   commandsForRoot,
   expectedSeconds,
   isLockSatisfied,
+  loginOfDemo,
   missingPackages,
   planSteps,
   refusalFor,
@@ -154,6 +155,15 @@ describe('the check of node_modules', () => {
     expect(isLockSatisfied(lock, { packages: more }, 'x64')).toBe(false);
     expect(isLockSatisfied(lock, installed, 'arm64')).toBe(false);
     expect(isLockSatisfied(lock, undefined, 'x64')).toBe(false);
+  });
+});
+
+describe('the login of a demo', () => {
+  it('follows its name', () => {
+    expect(loginOfDemo(['--nodes', '3'])).toBe('demo');
+    expect(loginOfDemo(['--name', 'two'])).toBe('demo-two');
+    expect(loginOfDemo(['--nodes=2', '--name=two'])).toBe('demo-two');
+    expect(loginOfDemo(['-n', 'two'])).toBe('demo-two');
   });
 });
 
