@@ -9,7 +9,8 @@ import { parseScope, type Scope } from '../core/labels.ts';
 export function hostFolders(env: NodeJS.ProcessEnv): HostFolders {
   return {
     home: env.HOME ?? homedir(),
-    isRoot: userInfo().uid === 0,
+    // In the daemon's container everybody is root: it is told for whom on the host it works.
+    isRoot: (env.V6_HOST_UID ?? String(userInfo().uid)) === '0',
     xdgConfigHome: env.XDG_CONFIG_HOME,
     xdgDataHome: env.XDG_DATA_HOME,
     xdgCacheHome: env.XDG_CACHE_HOME,
@@ -73,7 +74,7 @@ export function contextFromFlags(
 }
 
 /** The scope that the flags name; undefined when they name none. Throws V6_USAGE for a scope that does not exist. */
-function scopeFromFlags(flags: ContextFlagValues): Scope | undefined {
+export function scopeFromFlags(flags: ContextFlagValues): Scope | undefined {
   if (flags.scope !== undefined) {
     const scope = parseScope(flags.scope);
     if (scope === undefined) {

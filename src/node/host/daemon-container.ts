@@ -1,0 +1,103 @@
+import type { Context } from '../../core/context.ts';
+import type { ContainerSpec, ContainerState, Engine, Mount } from '../../core/engine/engine.ts';
+import { V6Error } from '../../core/errors.ts';
+import { LABEL, labelsFor, names, type Scope } from '../../core/labels.ts';
+
+/** Who starts the node on the host: the daemon works for them, with their folders. */
+export interface HostUser {
+  readonly uid: number;
+  /** Of HOME, XDG_CONFIG_HOME, XDG_DATA_HOME, XDG_CACHE_HOME and XDG_RUNTIME_DIR, those that are set. */
+  readonly folders: Readonly<Record<string, string>>;
+}
+
+export interface DaemonImages {
+  readonly runtime: string;
+  readonly vpn: string;
+}
+
+export interface DaemonContainerInput {
+  readonly context: Context;
+  readonly images: DaemonImages;
+  /** Path of the engine's socket on the host. */
+  readonly engineSocket: string;
+  readonly user: HostUser;
+  /** Beside ours. */
+  readonly labels?: Readonly<Record<string, string>>;
+  /** Name → address, for a server or portal that only a hosts entry knows. */
+  readonly hosts?: Readonly<Record<string, string>>;
+}
+
+/** A node ends its runs and its VPN client before it ends itself. Seconds. */
+export const STOP_TIMEOUT_SECONDS = 60;
+
+/**
+ * The daemon's container (design section 3): network and process ids of the host, because it holds the engine's socket and so
+ * is root anyway, must reach a server on localhost, and looks into `/proc` for ports that listen. Its folders lie at the same
+ * absolute paths as on the host, because it hands paths in them to the engine.
+ */
+export function planDaemonContainer(input: DaemonContainerInput): ContainerSpec {
+  const { context, images, engineSocket, user } = input;
+  const { name, scope } = context;
+  return {
+    name: names.node(name, scope),
+    image: images.runtime,
+    labels: { ...labelsFor({ kind: 'node', scope, node: name }), ...input.labels },
+    command: [
+      'node',
+      'run',
+      '--config',
+      context.configFile,
+      '--name',
+      name,
+      ...scopeFlag(scope),
+      '--vpn-image',
+      images.vpn,
+    ],
+    env: { ...user.folders, V6_HOST_UID: String(user.uid) },
+    networkMode: 'host',
+    pidMode: 'host',
+    ...(input.hosts === undefined ? {} : { hosts: input.hosts }),
+    mounts: [
+      { source: engineSocket, target: '/var/run/docker.sock' },
+      { source: context.configFile, target: context.configFile, readOnly: true },
+      ...foldersOf(context).map((folder): Mount => ({ source: folder, target: folder })),
+    ],
+    tmpfs: ['/tmp'],
+    // Its files belong to the user on the host.
+    capabilities: ['CHOWN', 'DAC_OVERRIDE', 'FOWNER', 'FSETID'],
+    restart: 'unless-stopped',
+    stopTimeoutSeconds: STOP_TIMEOUT_SECONDS,
+  };
+}
+
+function scopeFlag(scope: Scope): readonly string[] {
+  return scope === 'user' || scope === 'system' || scope === 'demo'
+    ? [`--${scope}`]
+    : ['--scope', scope];
+}
+
+/** Data, log and run folder, each once. */
+export function foldersOf({ dataDir, logDir, runDir }: Context): readonly string[] {
+  return [...new Set([dataDir, logDir, runDir])];
+}
+
+/** The daemon's container of a node, whatever its state. Throws V6_ENGINE_CONFLICT when a stranger has its name. */
+export async function findDaemon(
+  engine: Pick<Engine, 'containers'>,
+  { name, scope }: Pick<Context, 'name' | 'scope'>,
+): Promise<ContainerState | undefined> {
+  const container = names.node(name, scope);
+  const found = await engine.containers.find(container);
+  if (found === undefined || found.labels[LABEL.kind] === 'node') return found;
+  throw new V6Error(
+    'V6_ENGINE_CONFLICT',
+    `A container that v6 did not make has the name ${container}`,
+    {
+      hints: [
+        'It may be a node of the Python version: stop that one with its own command line.',
+        `If nobody needs it: docker rm ${container}`,
+      ],
+      details: { container },
+    },
+  );
+}
