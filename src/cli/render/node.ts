@@ -1,0 +1,91 @@
+import type { DaemonNetwork, DaemonStatus, Verdict } from '../../core/protocol/daemon.ts';
+import { renderTable } from './table.ts';
+
+const RUNGS = {
+  existing: 'with the stored client config',
+  renew: 'with a renewed client config',
+  new: 'with a new client config',
+  without: 'without',
+} as const;
+
+/** How the credential ladder stands, in one line. */
+export function renderVpn(verdict: Verdict): string {
+  switch (verdict.state) {
+    case 'connected':
+      return `VPN: connected as ${verdict.vpnAddress ?? '?'} ${RUNGS[verdict.rung ?? 'existing']}`;
+    case 'without':
+      return 'VPN: the node runs without';
+    case 'off':
+      return 'VPN: off (vpn_subnet is empty)';
+    case 'trying':
+      return 'VPN: still trying';
+  }
+}
+
+/** The verdict with the steps that led there, when there was more than one. */
+export function renderVerdict(verdict: Verdict): string {
+  const { steps, portalCalls, state } = verdict;
+  const isPlain = state === 'connected' && steps.length === 1;
+  const tried = isPlain ? [] : steps.map(({ rung, outcome }) => `  ${rung}: ${outcome}`);
+  const calls = portalCalls === 0 ? [] : [`  client configs asked for: ${portalCalls}`];
+  return [renderVpn(verdict), ...tried, ...calls].join('\n');
+}
+
+export function renderNodeStatus(status: DaemonStatus): string {
+  const { node, server, vpn, slots, runs } = status;
+  const facts: [string, string][] = [
+    ['node', `${node.name} (id ${node.id})`],
+    ['organization', String(node.organization)],
+    ['collaboration', String(node.collaboration)],
+    ['running since', `${status.startedAt} (process ${status.pid})`],
+    ['server', `${server.url} ${server.connected ? 'connected' : 'not connected'}`],
+    ['VPN', renderVpn(vpn).replace(/^VPN: /, '')],
+    ...optional('tunnel up since', vpn.connectedSince),
+    ...optional('certificate ends', vpn.certificateExpiresAt),
+    ['slots', `${slots.busy} of ${slots.total} busy`],
+    ['runs', `${runs.length} active, ${status.queued} waiting`],
+  ];
+  const width = Math.max(...facts.map(([name]) => name.length));
+  const lines = facts.map(([name, value]) => `${name.padEnd(width)}  ${value}`);
+  if (runs.length === 0) return lines.join('\n');
+  const table = renderTable(
+    ['RUN', 'TASK', 'IMAGE', 'STATE', 'SINCE'],
+    runs.map(({ run, task, image, state, since }) => [
+      String(run),
+      String(task),
+      image,
+      state,
+      since,
+    ]),
+  );
+  return `${lines.join('\n')}\n\n${table}`;
+}
+
+function optional(name: string, value: string | null): [string, string][] {
+  return value === null ? [] : [[name, value]];
+}
+
+/** Networks and rules of a node; the rules as the kernel lists them. */
+export function renderNodeNetwork(network: DaemonNetwork): string {
+  const { uplink, slots, vpnClient, hostRules } = network;
+  return [
+    `uplink      ${uplink}`,
+    `VPN client  ${vpnClient.container} (${vpnClient.running ? 'running' : 'not running'})`,
+    '',
+    renderTable(
+      ['SLOT', 'SUBNET', 'BRIDGE', 'RUN'],
+      slots.map(({ network: name, subnet, bridge, run }) => [
+        name,
+        subnet,
+        bridge,
+        run === null ? '-' : String(run),
+      ]),
+    ),
+    '',
+    'Rules of this node on the host:',
+    hostRules ?? 'none',
+    '',
+    'Rules in the VPN client:',
+    vpnClient.rules === '' ? 'none' : vpnClient.rules,
+  ].join('\n');
+}

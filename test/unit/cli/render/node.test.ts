@@ -1,0 +1,101 @@
+import { describe, expect, it } from 'vitest';
+import {
+  renderNodeNetwork,
+  renderNodeStatus,
+  renderVerdict,
+} from '../../../../src/cli/render/node.ts';
+import type { DaemonStatus, Verdict } from '../../../../src/core/protocol/daemon.ts';
+
+const CONNECTED: Verdict = {
+  state: 'connected',
+  rung: 'existing',
+  vpnAddress: '10.76.0.5',
+  portalCalls: 0,
+  warning: null,
+  steps: [{ rung: 'existing', outcome: 'connected as 10.76.0.5' }],
+};
+
+const STATUS: DaemonStatus = {
+  node: { id: 3, name: 'alpha', organization: 2, collaboration: 1 },
+  pid: 4711,
+  startedAt: '2030-01-01T00:00:00.000Z',
+  server: { url: 'http://server.example.test:7601/api', connected: true },
+  vpn: {
+    ...CONNECTED,
+    certificateExpiresAt: '2030-03-01T00:00:00.000Z',
+    connectedSince: '2030-01-01T00:00:01.000Z',
+  },
+  slots: { total: 4, busy: 1 },
+  runs: [
+    {
+      run: 41,
+      task: 17,
+      image: 'v6-echo:0.1.0',
+      state: 'active',
+      since: '2030-01-01T00:01:00.000Z',
+    },
+  ],
+  queued: 2,
+};
+
+describe('what a node shows', () => {
+  it('is one line when the stored file worked', () => {
+    expect(renderVerdict(CONNECTED)).toBe(
+      'VPN: connected as 10.76.0.5 with the stored client config',
+    );
+  });
+
+  it('lists the steps when a rung was left', () => {
+    const text = renderVerdict({
+      ...CONNECTED,
+      rung: 'renew',
+      portalCalls: 1,
+      steps: [
+        { rung: 'existing', outcome: 'V6_VPN_CERTIFICATE_REFUSED: the VPN server refused it' },
+        { rung: 'renew', outcome: 'connected as 10.76.0.5' },
+      ],
+    });
+    expect(text).toBe(
+      [
+        'VPN: connected as 10.76.0.5 with a renewed client config',
+        '  existing: V6_VPN_CERTIFICATE_REFUSED: the VPN server refused it',
+        '  renew: connected as 10.76.0.5',
+        '  client configs asked for: 1',
+      ].join('\n'),
+    );
+  });
+
+  it.each([
+    ['without', 'VPN: the node runs without'],
+    ['off', 'VPN: off (vpn_subnet is empty)'],
+    ['trying', 'VPN: still trying'],
+  ] as const)('names the state %s', (state, line) => {
+    expect(renderVerdict({ ...CONNECTED, state, steps: [] })).toBe(line);
+  });
+
+  it('is a list of facts and a table of runs for its status', () => {
+    const text = renderNodeStatus(STATUS);
+    expect(text).toContain('node              alpha (id 3)');
+    expect(text).toContain('server            http://server.example.test:7601/api connected');
+    expect(text).toContain('certificate ends  2030-03-01T00:00:00.000Z');
+    expect(text).toContain('runs              1 active, 2 waiting');
+    expect(text).toMatch(/^41 +17 +v6-echo:0\.1\.0 +active/m);
+    expect(renderNodeStatus({ ...STATUS, runs: [] })).not.toContain('IMAGE');
+  });
+
+  it('is networks and rules for its network', () => {
+    const text = renderNodeNetwork({
+      uplink: 'v6a-user-alpha',
+      slots: [
+        { network: 'v6z-user-alpha-1', subnet: '10.99.0.0/29', bridge: 'v6z1', run: null },
+        { network: 'v6z-user-alpha-2', subnet: '10.99.0.8/29', bridge: 'v6z2', run: 41 },
+      ],
+      vpnClient: { container: 'vantage6-alpha-user-vpn-client', running: true, rules: 'table x' },
+      hostRules: null,
+    });
+    expect(text).toContain('VPN client  vantage6-alpha-user-vpn-client (running)');
+    expect(text).toMatch(/^v6z-user-alpha-2 +10\.99\.0\.8\/29 +v6z2 +41$/m);
+    expect(text).toContain('Rules of this node on the host:\nnone');
+    expect(text.endsWith('table x')).toBe(true);
+  });
+});
