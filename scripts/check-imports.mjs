@@ -30,6 +30,9 @@ export function mayImport(fromFile, toFile) {
     if (to.side === 'adapters') return from.sub === to.sub;
     return to.isInterface === true;
   }
+  if (from.side === 'demo') {
+    return to.side !== 'commands' && (from.isCompose || to.side !== 'adapters');
+  }
   if (from.isCompose)
     return (
       to.side === from.side ||
@@ -39,7 +42,6 @@ export function mayImport(fromFile, toFile) {
     );
   if (SIDES.includes(from.side)) return to.side === from.side && !to.isCompose;
   if (from.side === 'algorithm') return to.side === 'algorithm';
-  if (from.side === 'demo') return to.side !== 'adapters' && to.side !== 'commands';
   if (from.side === 'cli') return to.side === 'cli';
   if (from.side === 'commands')
     return to.side !== 'adapters' && to.side !== 'commands' && to.side !== 'algorithm';
