@@ -168,24 +168,42 @@ function suiteOf(sources) {
   return suites.toSorted((a, b) => a.length - b.length)[0];
 }
 
+/** A folder that apt's own user may enter; with it goes what mmdebstrap leaves when it is killed. */
+async function withScratch(use) {
+  const scratch = await fs.mkdtemp(path.join(os.tmpdir(), 'v6-packages-'));
+  await fs.chmod(scratch, 0o755);
+  try {
+    return await use(scratch);
+  } finally {
+    await fs.rm(scratch, { recursive: true, force: true, maxRetries: 5 });
+  }
+}
+
 /** Downloads and unpacks the packages below `folder/root`; no maintainer script runs. */
 async function unpackPackages(folder, { onLine, signal }) {
   requirePrograms();
   const sources = await listSources();
   const options = chooseAptOptions(await run('apt-config', ['dump', 'Acquire']));
   const archive = path.join(folder, 'all.tar');
-  await run(
-    'mmdebstrap',
-    [
-      '--variant=extract',
-      `--include=${PACKAGES.join(',')}`,
-      '--aptopt=APT::Install-Recommends "false"',
-      ...options.map((option) => `--aptopt=${option}`),
-      suiteOf(sources),
-      archive,
-      '-',
-    ],
-    { input: `${sources.join('\n')}\n`, onLine, signal },
+  await withScratch((scratch) =>
+    run(
+      'mmdebstrap',
+      [
+        '--variant=extract',
+        `--include=${PACKAGES.join(',')}`,
+        '--aptopt=APT::Install-Recommends "false"',
+        ...options.map((option) => `--aptopt=${option}`),
+        suiteOf(sources),
+        archive,
+        '-',
+      ],
+      {
+        input: `${sources.join('\n')}\n`,
+        onLine,
+        signal,
+        env: { ...process.env, TMPDIR: scratch },
+      },
+    ),
   );
   const root = path.join(folder, 'root');
   await fs.mkdir(root);
@@ -381,6 +399,7 @@ export async function stageBase({ out, force = false, onLine = () => {}, signal 
   try {
     const root = await unpackPackages(work, { onLine, signal });
     for (const kind of Object.keys(STAGES)) {
+      signal?.throwIfAborted();
       onLine(`staging ${kind}`);
       await stageOne(root, work, kind, layout);
       await fs.rm(path.join(work, kind), { recursive: true });
@@ -388,17 +407,34 @@ export async function stageBase({ out, force = false, onLine = () => {}, signal 
     await fs.rm(root, { recursive: true });
     await fs.rm(target, { recursive: true, force: true });
     await fs.rename(work, target);
+    if (out === undefined) await removeOlder(target);
   } finally {
     await fs.rm(work, { recursive: true, force: true });
   }
   return target;
 }
 
+/** Results of other recipes, and what a killed run left an hour ago or earlier. */
+async function removeOlder(target) {
+  const folder = path.dirname(target);
+  for (const name of await fs.readdir(folder)) {
+    const at = path.join(folder, name);
+    const { mtimeMs } = await fs.stat(at);
+    const isOld = name.startsWith('.staging-') && Date.now() - mtimeMs > 3_600_000;
+    if (isOld || (name.startsWith('base-') && at !== target))
+      await fs.rm(at, { recursive: true, force: true });
+  }
+}
+
 async function main(argv) {
+  process.umask(0o022);
+  const stop = new AbortController();
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(name, () => stop.abort());
   const at = argv.indexOf('--out');
   const folder = await stageBase({
     ...(at < 0 ? {} : { out: path.resolve(argv[at + 1]) }),
     force: argv.includes('--force'),
+    signal: stop.signal,
     onLine: (line) => process.stderr.write(`${line}\n`),
   });
   process.stdout.write(`${folder}\n`);
@@ -407,6 +443,6 @@ async function main(argv) {
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   main(process.argv.slice(2)).catch((error) => {
     process.stderr.write(`${error.message}\n`);
-    process.exitCode = error.exitCode ?? 1;
+    process.exitCode = error.name === 'AbortError' ? 130 : (error.exitCode ?? 1);
   });
 }
