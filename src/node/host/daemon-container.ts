@@ -53,7 +53,8 @@ export function planDaemonContainer(input: DaemonContainerInput): ContainerSpec 
       '--vpn-image',
       images.vpn,
     ],
-    env: { ...user.folders, V6_HOST_UID: String(user.uid) },
+    // tini is not process 1 among the host's processes: it must say so to get the orphans.
+    env: { ...user.folders, V6_HOST_UID: String(user.uid), TINI_SUBREAPER: '1' },
     networkMode: 'host',
     pidMode: 'host',
     ...(input.hosts === undefined ? {} : { hosts: input.hosts }),

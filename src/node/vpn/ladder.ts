@@ -44,7 +44,7 @@ class LadderKeeper implements CredentialLadder {
   private readonly deps: ClimbDeps & { readonly vpnClient: LadderDeps['vpnClient'] };
   private readonly listeners: ((verdict: Verdict) => void)[] = [];
   private readonly soon = new BackOff({ firstMs: 3_000, longestMs: 60_000 });
-  private readonly late = new BackOff({ firstMs: 600_000, longestMs: 3_600_000 });
+  private readonly late = new BackOff({ firstMs: 120_000, longestMs: 3_600_000 });
   /** A credential that is refused again and again, for example because two machines use one, must not cost one each time. */
   private readonly refused = new BackOff({ firstMs: 30_000, longestMs: 3_600_000 });
   private refusedAt = Number.NEGATIVE_INFINITY;

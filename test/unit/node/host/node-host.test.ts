@@ -110,7 +110,12 @@ describe('startNode', () => {
         '--vpn-image',
         'v6-vpn:def',
       ],
-      env: { HOME: '/home/ann', XDG_RUNTIME_DIR: '/run/user/1000', V6_HOST_UID: '1000' },
+      env: {
+        HOME: '/home/ann',
+        XDG_RUNTIME_DIR: '/run/user/1000',
+        V6_HOST_UID: '1000',
+        TINI_SUBREAPER: '1',
+      },
       networkMode: 'host',
       pidMode: 'host',
       restart: 'unless-stopped',
