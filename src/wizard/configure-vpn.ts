@@ -60,6 +60,7 @@ export async function configureVpn(
   refuseMisplacedPortalKeys(read.text, file);
   const current = readVpnServerValues(read.text, file);
   const asked = await askPortalSettings(deps.prompter, { given: input.given, current });
+  warnOfPlainHttp(asked.settings, input.onNote);
   const { settings, checked } = input.isChecked
     ? await tryOut(deps, input, asked.settings)
     : { settings: asked.settings, checked: undefined };
@@ -67,6 +68,14 @@ export async function configureVpn(
   const diff = diffWithoutSecrets(read.text, text);
   if (asked.hasAsked && input.isConfirmed && diff !== '') await confirm(deps, input, diff);
   return { settings, read, text, isChanged: text !== read.text, diff, checked };
+}
+
+function warnOfPlainHttp({ url }: PortalSettings, onNote: ConfigureVpnInput['onNote']): void {
+  const { protocol, hostname } = new URL(url);
+  if (protocol === 'https:' || /^(localhost|127\.|\[::1\])/.test(hostname)) return;
+  onNote(
+    `Over plain http everybody on the way to ${hostname} can read the password and the private keys of nodes.`,
+  );
 }
 
 async function tryOut(

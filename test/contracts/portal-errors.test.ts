@@ -1,9 +1,11 @@
 import { createServer } from 'node:http';
+import { createServer as createSecureServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { createPortalConnector } from '../../src/adapters/eduvpn/portal-connector.ts';
 import type { PortalSettings } from '../../src/core/config/portal-settings.ts';
 import { V6Error } from '../../src/core/errors.ts';
+import { createCertificateMaker } from '../../src/portal/pki.ts';
 import type { PortalTokens } from '../../src/server/interfaces/portal-connector.ts';
 import {
   type PortalReplay,
@@ -162,33 +164,54 @@ describe('what goes wrong before the login', () => {
     }
   });
 
-  it('tells a certificate that is not trusted from a portal that is away', async () => {
-    const refusing: typeof fetch = () =>
-      Promise.reject(
-        new TypeError('fetch failed', {
-          cause: Object.assign(new Error('self-signed certificate'), {
-            code: 'DEPTH_ZERO_SELF_SIGNED_CERT',
-          }),
-        }),
-      );
-    const connector = createPortalConnector(
-      { ...SETTINGS, url: 'https://vpn.example.test' },
-      { fetch: refusing },
-    );
-    const error = await failureOf(connector.authorize());
-    expect(error.code).toBe('V6_PORTAL_TLS');
-    expect(error.message).toContain('DEPTH_ZERO_SELF_SIGNED_CERT');
-    expect(error.hints.join(' ')).toContain('NODE_EXTRA_CA_CERTS');
+  it('tells a certificate of an unknown authority, and no TLS at all, from a portal that is away', async () => {
+    const maker = createCertificateMaker();
+    const span = {
+      notBefore: new Date(Date.now() - 60_000),
+      notAfter: new Date(Date.now() + 600_000),
+    };
+    const authority = await maker.makeAuthority(span.notBefore, span.notAfter);
+    const pair = await maker.makeServer(authority, {
+      commonName: 'localhost',
+      organizationalUnit: 'test',
+      ...span,
+    });
+    const secure = createSecureServer({ key: pair.privateKey, cert: pair.certificate });
+    const plain = createServer();
+    for (const [server, reason] of [
+      [secure, /UNABLE_TO_VERIFY_LEAF_SIGNATURE|UNABLE_TO_GET_ISSUER_CERT/],
+      [plain, /ERR_SSL_/],
+    ] as const) {
+      await new Promise<void>((resolve) => server.listen(0, 'localhost', resolve));
+      const { port } = server.address() as AddressInfo;
+      const url = `https://localhost:${port}`;
+      const error = await failureOf(createPortalConnector({ ...SETTINGS, url }).authorize());
+      server.closeAllConnections();
+      server.close();
+      expect(error.code).toBe('V6_PORTAL_TLS');
+      expect(error.message).toMatch(reason);
+      expect(error.hints.join(' ')).toContain('NODE_EXTRA_CA_CERTS');
+    }
   });
 });
 
+/** Up to the answer of authorize after the login. */
+const AUTHORIZE_LATER = (answer: Answer) => [
+  DISCOVERY,
+  LOGIN_PAGE,
+  LOGIN,
+  answered(AUTHORIZE, answer),
+];
+
 describe('what goes wrong at login and authorize', () => {
-  const AUTHORIZE_LATER = (answer: Answer) => [
-    DISCOVERY,
-    LOGIN_PAGE,
-    LOGIN,
-    answered(AUTHORIZE, answer),
-  ];
+  it('says when the portal has seen too many wrong passwords', async () => {
+    const busy: Answer = { ...html('<p class="error">too many wrong passwords</p>', 429) };
+    const connector = await connectorFor([DISCOVERY, LOGIN_PAGE, answered(LOGIN, busy)]);
+    const error = await failureOf(connector.authorize());
+    expect(error.code).toBe('V6_PORTAL_ANSWER');
+    expect(error.message).toContain('429: too many wrong passwords');
+    expect(error.hints[0]).toContain('Wait');
+  });
 
   it.each([
     ['unknown client_id', 'V6_PORTAL_CLIENT', 'client_id'],
@@ -352,14 +375,23 @@ describe('what goes wrong with tokens', () => {
   });
 });
 
-describe('what goes wrong at info, connect and disconnect', () => {
-  const profiles = (...list: unknown[]) => json({ info: { profile_list: list } });
-  const openvpn = (id: string) => ({
-    profile_id: id,
-    display_name: id,
-    vpn_proto_list: ['openvpn'],
-  });
+const profiles = (...list: unknown[]) => json({ info: { profile_list: list } });
 
+const openvpn = (id: string) => ({
+  profile_id: id,
+  display_name: id,
+  vpn_proto_list: ['openvpn'],
+});
+
+const ovpn = (body: string): Answer => ({
+  status: 200,
+  headers: { 'Content-Type': 'application/x-openvpn-profile' },
+  body,
+});
+
+const file = CONNECT.response.body;
+
+describe('what goes wrong at info, connect and disconnect', () => {
   it.each([
     ['none', profiles(), undefined, 'V6_PORTAL_NO_PROFILE'],
     [
@@ -397,12 +429,6 @@ describe('what goes wrong at info, connect and disconnect', () => {
     expect((await only.findProfile(TOKENS)).id).toBe('o');
   });
 
-  const file = CONNECT.response.body;
-  const ovpn = (body: string): Answer => ({
-    status: 200,
-    headers: { 'Content-Type': 'application/x-openvpn-profile' },
-    body,
-  });
   it.each([
     ['404', recordedStep('08-connect', 'unknown profile').response, 'V6_PORTAL_NO_PROFILE'],
     [

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { createServer, type IncomingMessage } from 'node:http';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 
@@ -87,21 +87,21 @@ export async function startPortalReplay(
   const unexpected: string[] = [];
   let origin = '';
   const fill = (text: string): string => fillIn(text, origin, known);
-  const server = createServer((request, response) => {
-    void receive(request, origin).then((received) => {
-      requests.push(received);
-      learn(received, known);
-      const next = exchanges[requests.length - 1];
-      const wanted = next === undefined ? undefined : new URL(next.request.path, origin).pathname;
-      if (next?.request.method !== received.method || wanted !== received.url.pathname) {
-        unexpected.push(`${received.method} ${received.url.pathname}`);
-        response.writeHead(599).end();
-        return;
-      }
-      const { status, headers, body } = next.response;
-      response.writeHead(status, headersOf(headers, fill)).end(fill(body));
-    });
-  });
+  const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    const received = await receive(request, origin);
+    requests.push(received);
+    learn(received, known);
+    const next = exchanges[requests.length - 1];
+    const wanted = next === undefined ? undefined : new URL(next.request.path, origin).pathname;
+    if (next?.request.method !== received.method || wanted !== received.url.pathname) {
+      unexpected.push(`${received.method} ${received.url.pathname}`);
+      response.writeHead(599).end();
+      return;
+    }
+    const { status, headers, body } = next.response;
+    response.writeHead(status, headersOf(headers, fill)).end(fill(body));
+  };
+  const server = createServer((request, response) => void answer(request, response));
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   return {

@@ -100,9 +100,11 @@ async function logIn(flow: Flow, first: PortalAnswer): Promise<void> {
   // Only a redirect means logged in: a wrong password is answered 200, with the form again.
   if (isRedirect(answer)) return;
   if (answer.status === 200) throw wrongAccount(flow.settings, flow.endpoints.root);
-  throw notUnderstood(answer, `the login was refused: ${reasonOf(answer)}`, [
-    'Check portal_username and portal_userpass in vpn_server.',
-  ]);
+  const hint =
+    answer.status === 429
+      ? 'Wait some minutes: the portal takes no logins after too many wrong passwords.'
+      : 'Check portal_username and portal_userpass in vpn_server.';
+  throw notUnderstood(answer, reasonOf(answer), [hint]);
 }
 
 function isRedirect(answer: PortalAnswer): boolean {

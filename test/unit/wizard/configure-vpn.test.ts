@@ -149,6 +149,15 @@ describe('configureVpn', () => {
     });
   });
 
+  it.each([
+    ['http://vpn.example.org', 1],
+    ['http://127.0.0.1:8080', 0],
+    ['https://vpn.example.org', 0],
+  ])('warns of plain http: %s', async (url, warnings) => {
+    const { notes } = await run(FULL, { given: { url }, isChecked: false });
+    expect(notes.filter((note) => note.includes('plain http'))).toHaveLength(warnings);
+  });
+
   it('does not ask the portal when told so', async () => {
     const { plan, portal } = await run(FULL, { given: { client_id: 'x' }, isChecked: false });
     expect(portal.checked).toEqual([]);
