@@ -18,6 +18,8 @@ export interface NodeEventsOptions {
   readonly token: SessionToken;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** What the node tells of itself after each connect (`node_info_update`); nothing when left out. */
+  readonly info?: Readonly<Record<string, unknown>>;
 }
 
 /** The server takes a node that was silent for 65 s for offline (vantage6 4.14 server, websockets.py). */
@@ -119,8 +121,12 @@ export class NodeEvents implements CoordinatorEvents {
   }
 
   #subscribe(socket: NodeSocket, handlers: EventHandlers): void {
-    const { logger } = this.#options;
-    socket.on('sync', () => handlers.onSync());
+    const { logger, info } = this.#options;
+    socket.on('sync', () => {
+      // Only now does the server know who we are; it forgets a node's information when the node goes offline.
+      if (info !== undefined) socket.emit('node_info_update', info);
+      handlers.onSync();
+    });
     socket.on('new_task', (payload) => {
       const task = parseNewTask(payload);
       if (task === undefined) logger.warn('An event new_task could not be read');
