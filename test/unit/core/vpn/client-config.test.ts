@@ -42,6 +42,29 @@ describe('parseClientConfig', () => {
     expect(config.certificate.notAfter).toEqual(NOT_AFTER);
   });
 
+  it('reads every file that a real 3.4.1 portal was seen to send, with a key of ours in it', () => {
+    const steps = JSON.parse(
+      readFileSync('test/fixtures/eduvpn-v3/08-connect.json', 'utf8'),
+    ) as readonly { readonly response: { readonly body: unknown } }[];
+    // The recordings hold no keys; certificate and key are put in their places.
+    const files = steps.flatMap(({ response: { body } }) =>
+      typeof body === 'string' && body.includes('\nremote ')
+        ? [
+            body
+              .replace(/(<cert>\n)[\s\S]*(\n<\/cert>)/, `$1${pair.cert.trim()}$2`)
+              .replace(/(<key>\n)[\s\S]*(\n<\/key>)/, `$1${pair.key.trim()}$2`)
+              .replace(/-----BEGIN OpenVPN[\s\S]*V1-----/, STATIC_KEY),
+          ]
+        : [],
+    );
+    expect(files.length).toBeGreaterThan(3);
+    for (const file of files) {
+      const { remotes } = parseClientConfig(file);
+      expect(remotes.map(({ host }) => host)).toContain('vpn.example.test');
+      expect(remotes.map(({ protocol }) => protocol)).toContain('udp');
+    }
+  });
+
   it('reads the directives of a 2.x portal, CRLF line ends, a byte order mark and comments', () => {
     const text = portalFile(pair, undefined, [
       'ncp-ciphers AES-256-GCM',
