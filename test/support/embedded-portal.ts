@@ -47,12 +47,16 @@ export async function startEmbeddedPortal(input: {
   await mkdir(path.dirname(paths.passwordFile), { recursive: true });
   await writeFile(paths.passwordFile, input.password);
   await writeFile(paths.clientSecretFile, input.client.secret);
-  const portal = await openPortalProcess(settings, silentLogger);
+  const removeFolder = () => rm(folder, { recursive: true, force: true });
+  const portal = await openPortalProcess(settings, silentLogger).catch(async (error: unknown) => {
+    await removeFolder();
+    throw error;
+  });
   return {
     url: settings.url,
     async close() {
       await portal.close();
-      await rm(folder, { recursive: true, force: true });
+      await removeFolder();
     },
   };
 }
