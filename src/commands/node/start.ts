@@ -27,6 +27,7 @@ export default class NodeStart extends V6Command<StartedNode> {
     const { flags } = await this.parse(NodeStart);
     const started = await this.start(flags);
     this.note(renderVerdict(started.vpn));
+    for (const warning of started.warnings) this.warnWith(warning);
     if (started.vpn.warning !== null) this.warnWith(started.vpn.warning);
     this.log(`The node ${started.name} runs.`);
     return started;

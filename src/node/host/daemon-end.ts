@@ -1,4 +1,5 @@
 import { ERROR_CATALOGUE, type ErrorCode, V6Error } from '../../core/errors.ts';
+import type { Verdict } from '../../core/protocol/daemon.ts';
 import { isRecord } from '../../core/protocol/json.ts';
 
 /** What a daemon said that ended by itself. */
@@ -34,6 +35,27 @@ export function daemonFailure(end: DaemonEnd): V6Error {
       details: { node: end.name, exitCode: end.exitCode },
     },
   );
+}
+
+/** Fields of a log line that say what a warning is about. */
+const SUBJECTS = ['subnet', 'network', 'reason', 'hint'] as const;
+
+/** What a daemon warned of while it started, by code, each once, without what its verdict about the VPN says anyway. */
+export function daemonWarnings(
+  log: string,
+  verdict: Verdict,
+): readonly NonNullable<Verdict['warning']>[] {
+  const found = new Map<string, NonNullable<Verdict['warning']>>();
+  for (const line of log.split(/\r?\n/)) {
+    const { level, code, message, ...fields } = fieldsOf(line) ?? {};
+    if (level !== 'warn' || !isCode(code) || code === verdict.warning?.code) continue;
+    const about = SUBJECTS.flatMap((name) =>
+      typeof fields[name] === 'string' ? [`${name} ${fields[name]}`] : [],
+    );
+    const sentence = [String(message), ...about].join(', ');
+    found.set(`${code} ${sentence}`, { code, message: sentence, hints: [] });
+  }
+  return [...found.values()];
 }
 
 interface Said {

@@ -17,7 +17,7 @@ import {
   planDaemonContainer,
   STOP_TIMEOUT_SECONDS,
 } from './daemon-container.ts';
-import { daemonFailure } from './daemon-end.ts';
+import { daemonFailure, daemonWarnings } from './daemon-end.ts';
 import { type LeftoverDeps, removeLeftovers } from './leftovers.ts';
 
 export interface StartDeps extends LeftoverDeps {
@@ -39,6 +39,8 @@ export interface StartedNode {
   readonly scope: string;
   readonly container: string;
   readonly vpn: Verdict;
+  /** What the daemon warned of beside the VPN, for example a `vpn_subnet` that covers a network of the host. */
+  readonly warnings: readonly NonNullable<Verdict['warning']>[];
   readonly socket: string;
 }
 
@@ -70,8 +72,9 @@ export async function startNode(deps: StartDeps, input: StartInput): Promise<Sta
     const id = await deps.engine.containers.create(planDaemonContainer(input));
     await deps.engine.containers.start(id);
     const vpn = await waitForVerdict(deps, input);
+    const warnings = daemonWarnings(await deps.engine.containers.logs(id, { tail: 200 }), vpn);
     const container = names.node(context.name, context.scope);
-    return { name: context.name, scope: context.scope, container, vpn, socket };
+    return { name: context.name, scope: context.scope, container, vpn, warnings, socket };
   } catch (thrown) {
     await undo(deps, context, made);
     throw input.signal?.aborted

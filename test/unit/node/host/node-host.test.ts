@@ -4,6 +4,7 @@ import { type ErrorCode, V6Error } from '../../../../src/core/errors.ts';
 import { labelsFor } from '../../../../src/core/labels.ts';
 import { parseCidr } from '../../../../src/core/net/ipv4.ts';
 import type { Verdict } from '../../../../src/core/protocol/daemon.ts';
+import { daemonWarnings } from '../../../../src/node/host/daemon-end.ts';
 import { nodeLogs } from '../../../../src/node/host/node-logs.ts';
 import { type StartDeps, startNode } from '../../../../src/node/host/start-node.ts';
 import { listNodes, stopNode, stopNodes } from '../../../../src/node/host/stop-node.ts';
@@ -94,6 +95,7 @@ describe('startNode', () => {
       scope: 'user',
       container: CONTAINER,
       vpn: CONNECTED,
+      warnings: [],
       socket: '/run/user/1000/v6/user/alpha/daemon.sock',
     });
     expect(engine.specOf(CONTAINER)).toMatchObject({
@@ -158,6 +160,26 @@ describe('startNode', () => {
       input,
     );
     expect(started.vpn.warning?.code).toBe('V6_PORTAL_UNREACHABLE');
+  });
+
+  it('gives what the daemon warned of beside the VPN, once', () => {
+    const line = (fields: object): string => `${JSON.stringify({ level: 'warn', ...fields })}\n`;
+    const overlap = line({
+      code: 'V6_NET_OVERLAP',
+      message: 'vpn_subnet covers a network of this host',
+      subnet: '10.76.1.0/24',
+      network: 'the route to eth1',
+    });
+    const warning = { code: 'V6_VPN_NO_DATA', message: 'x', hints: [] } as const;
+    const log = `plain\n${overlap}${overlap}${line(warning)}${line({ message: 'no code' })}`;
+    expect(daemonWarnings(log, { ...CONNECTED, warning })).toEqual([
+      {
+        code: 'V6_NET_OVERLAP',
+        message:
+          'vpn_subnet covers a network of this host, subnet 10.76.1.0/24, network the route to eth1',
+        hints: [],
+      },
+    ]);
   });
 
   it.each([
