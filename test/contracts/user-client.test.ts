@@ -53,7 +53,7 @@ async function realWorld(): Promise<World> {
     ...(await server.researcherOf(first)),
     organizations,
     collaboration,
-    stop: () => server[Symbol.asyncDispose](),
+    stop: async () => server[Symbol.asyncDispose](),
   };
 }
 
@@ -195,7 +195,7 @@ describe('a session of a user', () => {
     expect(server.requests.filter((line) => line === 'POST /task')).toHaveLength(1);
   });
 
-  it.each([
+  it.each<[unknown, string]>([
     [{ data: 'x' }, 'a list that is none'],
     [{ data: [{ name: 'no id' }], links: {} }, 'an item without id'],
     [[], 'an array'],

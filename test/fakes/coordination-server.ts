@@ -69,8 +69,10 @@ export class FakeCoordinationServer {
     void this.#serve(request, response);
   });
 
-  async start(): Promise<void> {
-    await new Promise<void>((resolve) => this.#server.listen(0, '127.0.0.1', resolve));
+  async start(host = '127.0.0.1'): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once('error', reject).listen(0, host, resolve);
+    });
   }
 
   async stop(): Promise<void> {
@@ -79,7 +81,8 @@ export class FakeCoordinationServer {
   }
 
   get url(): string {
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}/api`;
+    const { address, port } = this.#server.address() as AddressInfo;
+    return `http://${address}:${port}/api`;
   }
 
   addNode(node: Partial<FakeNode> & { organization: number }): FakeNode {
