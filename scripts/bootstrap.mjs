@@ -66,7 +66,7 @@ async function installPackages(children, packages) {
   const wait = ['-o', 'DPkg::Lock::Timeout=120'];
   await children.run('apt-get update', 'apt-get', [...wait, 'update'], { env });
   const args = [...wait, 'install', '-y', '--no-install-recommends', ...packages];
-  await children.run('apt-get install', 'apt-get', args, { env });
+  await children.run('apt-get install', 'apt-get', args, { env, isPatient: true });
 }
 
 async function installModules(children) {
@@ -218,7 +218,10 @@ async function main([mode, ...args]) {
     await bootstrap(mode, children);
     return await action(children, args);
   } catch (error) {
-    if (children.interruptedBy() !== undefined) return 130;
+    if (children.interruptedBy() !== undefined) {
+      say('Interrupted. The same command goes on from here.');
+      return 130;
+    }
     if (!(error instanceof Stop)) error.message += `\nEverything that was said: ${logFile}`;
     throw error;
   }

@@ -9,29 +9,40 @@ export class ChildError extends Error {
   }
 }
 
-/** Keeps track of running children and passes signals on. One per bootstrap. */
+/** How long a step may take to end after a signal; npm would go on to its end. */
+const GRACE_MS = 3000;
+
+function signalGroup(child, signal) {
+  try {
+    process.kill(-child.pid, signal);
+  } catch {
+    // It has just ended.
+  }
+}
+
+/**
+ * Keeps track of running children and passes signals on. One per bootstrap. What does not end within its grace is killed;
+ * what has to come to its own end (dpkg, `v6 demo up`, which undoes what it began) has no limit.
+ */
 export function createChildren({ logFile }) {
-  const living = new Set();
+  const living = new Map();
   const log = createWriteStream(logFile, { flags: 'a' });
   log.on('error', () => {});
   let interruptedBy;
 
   const interrupt = (signal) => {
     interruptedBy ??= signal;
-    for (const child of living) {
-      try {
-        process.kill(-child.pid, signal);
-      } catch {
-        // It has just ended.
-      }
+    for (const [child, { isPatient }] of living) {
+      signalGroup(child, signal);
+      if (!isPatient) setTimeout(() => signalGroup(child, 'SIGKILL'), GRACE_MS).unref();
     }
   };
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => interrupt(signal));
 
-  const start = (file, args, options) => {
+  const start = (file, args, { isPatient = false, ...options }) => {
     if (interruptedBy !== undefined) throw new ChildError(file, interruptedBy, []);
     const child = spawn(file, args, { ...options, detached: true });
-    living.add(child);
+    living.set(child, { isPatient });
     child.once('close', () => living.delete(child));
     child.once('error', () => living.delete(child));
     return child;
@@ -68,7 +79,8 @@ export function createChildren({ logFile }) {
     /** Runs the thing that all this was for, with our own output; resolves with its exit status. */
     show(file, args, options = {}) {
       return new Promise((resolve, reject) => {
-        const child = start(file, args, { ...options, stdio: ['ignore', 'inherit', 'inherit'] });
+        const stdio = ['ignore', 'inherit', 'inherit'];
+        const child = start(file, args, { ...options, stdio, isPatient: true });
         child.once('error', reject);
         child.once('close', (code, signal) => resolve(code ?? (signal === 'SIGINT' ? 130 : 143)));
       });
