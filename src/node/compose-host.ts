@@ -2,12 +2,15 @@ import { userInfo } from 'node:os';
 import { systemClock } from '../core/clock.ts';
 import type { Engine } from '../core/engine/engine.ts';
 import { V6Error } from '../core/errors.ts';
+import { parseScope } from '../core/labels.ts';
+import { IMAGE_LABEL } from '../images/kinds.ts';
 import { imageReferences } from '../images/references.ts';
 import type { DaemonImages, HostUser } from './host/daemon-container.ts';
 import type { StartDeps } from './host/start-node.ts';
 import { type ListedNode, listNodes } from './host/stop-node.ts';
 import type { DaemonClient } from './interfaces/daemon-client.ts';
 import type { HostFiles } from './interfaces/host-files.ts';
+import type { HostGuard } from './interfaces/host-guard.ts';
 
 /** What the commands of a node on its host need. */
 export interface NodeHost extends StartDeps {
@@ -40,6 +43,29 @@ export async function composeNodeHost(): Promise<NodeHost> {
     daemonIn: await composeDaemonIn(),
     clock: systemClock,
     user: hostUser(process.env),
+    guard: guardOf(engine),
+  };
+}
+
+/** Rules that a killed daemon left are removed with whatever version of our VPN image is here. */
+function guardOf(engine: Engine): Pick<HostGuard, 'remove'> {
+  return {
+    async remove(owner) {
+      const { createHostGuard } = await import('../adapters/firewall/guard.ts');
+      const [image] = (await engine.images.list({ [IMAGE_LABEL.kind]: 'vpn' })).flatMap(
+        ({ tags }) => tags,
+      );
+      const scope = parseScope(owner.split('/')[0] ?? '');
+      if (image === undefined || scope === undefined) {
+        throw new V6Error('V6_IMAGE_NOT_FOUND', 'No image of the VPN client is on this machine', {
+          hints: [
+            'Build it: v6 images build',
+            'Or remove the rules: nft delete table inet v6guard',
+          ],
+        });
+      }
+      await createHostGuard({ engine, image, scope, clock: systemClock }).remove(owner);
+    },
   };
 }
 

@@ -47,11 +47,14 @@ export async function stopNode(deps: StopDeps, context: Context): Promise<Stoppe
   const removed = await removeLeftovers(deps, context);
   const isNothing = removed.containers.length + removed.networks.length === 0;
   if (before === undefined && isNothing) throw notRunning(context);
+  const isClean = before?.state === 'running' && CLEAN_ENDS.has(after?.exitCode ?? 1) && isNothing;
+  // Killed in the last moment: only the rules may be left, and they have no labels.
+  if (!isClean && isNothing) await deps.guard?.remove(`${context.scope}/${context.name}`);
   await removeRunFolder(deps.files, context.runDir);
   return {
     name: context.name,
     scope: context.scope,
-    isClean: before?.state === 'running' && CLEAN_ENDS.has(after?.exitCode ?? 1) && isNothing,
+    isClean,
     removed,
     remains: {
       dataDir: context.dataDir,

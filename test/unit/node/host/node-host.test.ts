@@ -365,6 +365,14 @@ describe('stopNode', () => {
     expect(guardRemoved).toEqual(['user/alpha']);
   });
 
+  it('removes the rules of a daemon that was killed and left nothing else', async () => {
+    const engine = engineWith();
+    await startNode(deps(engine), input);
+    engine.end(CONTAINER, 137);
+    expect(await stopNode(deps(engine), CONTEXT)).toMatchObject({ isClean: false });
+    expect(guardRemoved).toEqual(['user/alpha']);
+  });
+
   it('says when there is nothing to stop', async () => {
     const engine = engineWith();
     await expect(stopNode(deps(engine), CONTEXT)).rejects.toMatchObject({
