@@ -1,0 +1,158 @@
+import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
+import { request } from 'node:http';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { V6Error } from '../../../../src/core/errors.ts';
+import { silentLogger } from '../../../../src/core/logger.ts';
+import type { UpstreamRequest } from '../../../../src/node/interfaces/proxy-upstream.ts';
+import { hashToken, SlotProxy } from '../../../../src/node/proxy/slot-proxy.ts';
+import { tokenFor } from '../../../fakes/coordinator.ts';
+
+interface Seen extends Omit<UpstreamRequest, 'body' | 'signal'> {
+  readonly text: string;
+}
+
+let folder: string;
+let proxy: SlotProxy;
+let seen: Seen[];
+let answer: { status: number; body: string } | V6Error;
+
+beforeEach(async () => {
+  folder = path.join(await mkdtemp(path.join(tmpdir(), 'v6-proxy-')), 'proxy');
+  seen = [];
+  answer = { status: 200, body: '{"ok":true}' };
+  proxy = new SlotProxy(
+    {
+      async forward({ body, signal: _signal, ...rest }) {
+        const chunks: Uint8Array[] = [];
+        if (body !== undefined) for await (const chunk of body) chunks.push(chunk);
+        seen.push({ ...rest, text: Buffer.concat(chunks).toString() });
+        if (answer instanceof V6Error) throw answer;
+        const text = answer.body;
+        async function* content() {
+          yield Buffer.from(text);
+        }
+        return { status: answer.status, contentType: 'application/json', body: content() };
+      },
+    },
+    silentLogger,
+    { folder, maxBodyBytes: 100 },
+  );
+  await proxy.open(0);
+  proxy.assign(0, { run: 41, task: 17, tokenHash: hashToken(tokenFor(17)) });
+});
+
+afterEach(async () => {
+  await proxy.closeAll();
+  await rm(path.dirname(folder), { recursive: true, force: true });
+});
+
+function ask(
+  method: string,
+  target: string,
+  options: { token?: string; body?: string; index?: number; chunked?: boolean } = {},
+): Promise<{ status: number; body: Record<string, unknown> }> {
+  const { token, body, index = 0, chunked = false } = options;
+  return new Promise((resolve, reject) => {
+    const outgoing = request(
+      {
+        socketPath: proxy.socketOf(index),
+        method,
+        path: target,
+        headers: {
+          ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+          ...(body === undefined || chunked ? {} : { 'content-length': Buffer.byteLength(body) }),
+          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        },
+      },
+      (incoming) => {
+        let text = '';
+        incoming.on('data', (chunk) => {
+          text += String(chunk);
+        });
+        incoming.on('end', () =>
+          resolve({
+            status: incoming.statusCode ?? 0,
+            body: JSON.parse(text) as Record<string, unknown>,
+          }),
+        );
+        incoming.on('error', reject);
+      },
+    );
+    outgoing.on('error', reject);
+    if (body !== undefined) outgoing.write(body);
+    outgoing.end();
+  });
+}
+
+describe('the proxy of a slot', () => {
+  it('passes a request of its run on, whole, and the answer with its true status back', async () => {
+    answer = { status: 400, body: '{"msg":"no"}' };
+    const body = '{"name":"subtask"}';
+    const got = await ask('POST', '/task?x=1', { token: tokenFor(17), body });
+    expect(got).toEqual({ status: 400, body: { msg: 'no' } });
+    expect(seen).toEqual([
+      {
+        method: 'POST',
+        path: '/task?x=1',
+        authorization: `Bearer ${tokenFor(17)}`,
+        contentType: 'application/json',
+        contentLength: Buffer.byteLength(body),
+        text: body,
+      },
+    ]);
+  });
+
+  it('refuses the token of another run, and a request without token', async () => {
+    const other = await ask('GET', '/result?task_id=17', { token: tokenFor(18) });
+    expect(other).toMatchObject({ status: 403, body: { code: 'V6_AUTH_FORBIDDEN' } });
+    expect(other.body.msg).toContain('task 18');
+    expect(await ask('GET', '/result?task_id=17')).toMatchObject({ status: 401 });
+    expect(seen).toEqual([]);
+  });
+
+  it('refuses the token of its own run in another slot, and once the run has ended', async () => {
+    await proxy.open(1);
+    const other = { token: tokenFor(17), index: 1 };
+    expect(await ask('GET', '/task/17', other)).toMatchObject({ status: 403 });
+    proxy.withdraw(0);
+    expect(await ask('GET', '/task/17', { token: tokenFor(17) })).toMatchObject({ status: 403 });
+  });
+
+  it('answers the version without a token', async () => {
+    expect(await ask('GET', '/version')).toMatchObject({ status: 200 });
+    expect(await ask('POST', '/version')).toMatchObject({ status: 401 });
+  });
+
+  it.each(['/../socket.io/', '/a/%2e%2e/b', '//evil.test/', '/a\\b', 'http://evil.test/x'])(
+    'refuses %s, which could lead out of the API',
+    async (target) => {
+      expect(await ask('GET', target, { token: tokenFor(17) })).toMatchObject({ status: 400 });
+      expect(seen).toEqual([]);
+    },
+  );
+
+  it('sends once and says 503 when the server is away', async () => {
+    answer = new V6Error('V6_SERVER_UNREACHABLE', 'No answer');
+    const got = await ask('POST', '/task', { token: tokenFor(17), body: '{}' });
+    expect(got).toMatchObject({ status: 503, body: { code: 'V6_SERVER_UNREACHABLE' } });
+    expect(seen).toHaveLength(1);
+  });
+
+  it.each([false, true])('refuses a body over the limit (chunked: %s)', async (chunked) => {
+    const body = 'x'.repeat(101);
+    const got = await ask('POST', '/task', { token: tokenFor(17), body, chunked });
+    expect(got.status).toBe(413);
+  });
+
+  it('replaces the socket that a crash left, opens once, and leaves no file', async () => {
+    await writeFile(proxy.socketOf(5), '');
+    await proxy.open(5);
+    await proxy.open(5);
+    expect((await stat(proxy.socketOf(5))).mode & 0o777).toBe(0o600);
+    await proxy.close(5);
+    await expect(stat(proxy.socketOf(5))).rejects.toMatchObject({ code: 'ENOENT' });
+    await proxy.close(5);
+  });
+});

@@ -1,0 +1,57 @@
+import { expect, it } from 'vitest';
+import { NodeWorld } from '../../fakes/node-world.ts';
+
+const never = new AbortController().signal;
+
+it('sends only the newest address, and asks again while the server is away', async () => {
+  const { vpn, gate, coordinator, clock, settle } = await world();
+  coordinator.isAway = true;
+  vpn.up('10.206.0.5');
+  await settle();
+  vpn.up('10.206.0.6');
+  const acknowledged = gate.acknowledged(never);
+  coordinator.isAway = false;
+  await clock.turn(1000);
+  await settle();
+  expect(await acknowledged).toBe('10.206.0.6');
+  expect(coordinator.journal).toEqual(['address 10.206.0.6']);
+});
+
+it('takes the address back when the tunnel goes down', async () => {
+  const { vpn, gate, coordinator, settle } = await world();
+  vpn.up('10.206.0.5');
+  await settle();
+  vpn.down();
+  await settle();
+  expect(coordinator.address).toBeNull();
+  expect(await gate.acknowledged(never)).toBeUndefined();
+});
+
+it('lets runs wait for the first verdict, and no longer than a minute', async () => {
+  const { gate, clock, settle } = await world();
+  let isReady = false;
+  const ready = gate.ready(never).then(() => {
+    isReady = true;
+    return isReady;
+  });
+  await settle();
+  await clock.turn(59_000);
+  expect(isReady).toBe(false);
+  await clock.turn(1000);
+  expect(await ready).toBe(true);
+  await gate.ready(never);
+});
+
+it('gives up on a server that is away at the end', async () => {
+  const { gate, vpn, coordinator, settle } = await world();
+  vpn.up('10.206.0.5');
+  await settle();
+  coordinator.isAway = true;
+  expect(await gate.clear(10)).toBe(false);
+});
+
+async function world() {
+  const node = new NodeWorld();
+  const { vpn, gate, coordinator, clock } = node;
+  return { vpn, gate, coordinator, clock, settle: () => node.settle() };
+}
