@@ -1,0 +1,370 @@
+import type { Clock } from '../core/clock.ts';
+import type { NodeConfig } from '../core/config/node-config.ts';
+import type { Context } from '../core/context.ts';
+import type { Engine } from '../core/engine/engine.ts';
+import { V6Error } from '../core/errors.ts';
+import type { Logger } from '../core/logger.ts';
+import type { DaemonNetwork, DaemonStatus, Verdict } from '../core/protocol/daemon.ts';
+import type { Remote } from '../core/vpn/tunnel.ts';
+import type { Coordinator, NodeIdentity } from './interfaces/coordinator.ts';
+import type { DaemonControl } from './interfaces/daemon-control.ts';
+import type { HostGuard } from './interfaces/host-guard.ts';
+import type { HostView, NetworkChoiceStore } from './interfaces/host-view.ts';
+import type { RunFiles } from './interfaces/run-files.ts';
+import type { VpnClient } from './interfaces/vpn-client.ts';
+import { logIn } from './login.ts';
+import { PortLeases } from './ports/leases.ts';
+import type { SlotProxy } from './proxy/slot-proxy.ts';
+import { recoverRuns } from './runs/recovery.ts';
+import { RunManager } from './runs/run-manager.ts';
+import { untilAnswered } from './server-patience.ts';
+import { type OwnNetworks, settleNetworks } from './slots/own-networks.ts';
+import { SlotPool } from './slots/slot-pool.ts';
+import { Teardown } from './teardown.ts';
+import { TunnelGate } from './tunnel-gate.ts';
+import type { CredentialLadder } from './vpn/ladder.ts';
+import { OFF_VERDICT, TRYING_VERDICT } from './vpn/verdict.ts';
+
+export interface DaemonDeps {
+  readonly context: Pick<Context, 'name' | 'scope'>;
+  readonly config: NodeConfig;
+  readonly engine: Engine;
+  readonly coordinator: Coordinator;
+  readonly guard: HostGuard;
+  readonly host: HostView;
+  readonly choices: NetworkChoiceStore;
+  readonly files: RunFiles;
+  readonly proxy: SlotProxy;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  createVpnClient(networks: OwnNetworks): VpnClient;
+  /** Whether the started VPN client has the tun device: only the engine knows whether the host has one. */
+  hasTun(vpnClient: VpnClient): Promise<boolean>;
+  createLadder(
+    vpnClient: VpnClient,
+    onRemotes: (remotes: readonly Remote[]) => Promise<void>,
+  ): CredentialLadder;
+  /** Starts to answer on the control socket. */
+  serveControl(control: DaemonControl): Promise<{ close(): Promise<void> }>;
+}
+
+export interface DaemonOptions {
+  /** How long an absent server is waited for at the start; default 20 s. */
+  readonly loginLimitMs?: number;
+}
+
+/** What is there once the node has started. */
+interface Live {
+  readonly identity: NodeIdentity;
+  readonly networks: OwnNetworks;
+  readonly vpn: VpnClient;
+  readonly slots: SlotPool;
+  readonly runs: RunManager;
+  readonly ladder: CredentialLadder | undefined;
+}
+
+const LOGIN_LIMIT_MS = 20_000;
+const CLEAR_ADDRESS_MS = 3000;
+/** Events are hints that can get lost: the open runs are read again this often. */
+const SYNC_EVERY_MS = 60_000;
+
+/** The node: from login to the last rule undone. `start` and `stop` are called by `v6 node run`, the rest by its control socket. */
+export class NodeDaemon implements DaemonControl {
+  readonly #deps: DaemonDeps;
+  readonly #options: DaemonOptions;
+  readonly #life = new AbortController();
+  readonly #teardown: Teardown;
+  readonly #startedAt: Date;
+  #live: Live | undefined;
+  #verdict: Verdict = TRYING_VERDICT;
+  /** Fires with the first verdict. */
+  readonly #judged = new AbortController();
+
+  constructor(deps: DaemonDeps, options: DaemonOptions = {}) {
+    this.#deps = deps;
+    this.#options = options;
+    this.#teardown = new Teardown(deps.logger);
+    this.#startedAt = deps.clock.now();
+  }
+
+  /**
+   * Starts the node. When it cannot, everything that was done is undone and the failure is thrown: V6_SERVER_*, V6_AUTH_API_KEY,
+   * V6_NODE_ENCRYPTION_MISMATCH, V6_NET_*, V6_ENGINE_*, V6_IMAGE_NOT_FOUND, V6_FIREWALL_APPLY. A VPN that does not come up is
+   * no failure.
+   */
+  async start(signal: AbortSignal): Promise<void> {
+    try {
+      await this.#startAll(signal);
+    } catch (error) {
+      await this.stop().catch(() => undefined);
+      throw error;
+    }
+  }
+
+  /** Resolves when the signal fires: what the foreground waits for. */
+  async untilInterrupted(signal: AbortSignal): Promise<void> {
+    if (signal.aborted) return;
+    await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+  }
+
+  /** Ends all runs, tells the server, removes what was made. Safe to repeat. Throws one error that lists what could not be undone. */
+  async stop(): Promise<void> {
+    await this.#teardown.run();
+    this.#life.abort(new V6Error('V6_INTERRUPTED', 'The node was stopped'));
+  }
+
+  status(): DaemonStatus {
+    const { identity, slots, runs, vpn, ladder } = this.#started();
+    const { coordinator } = this.#deps;
+    const tunnel = vpn.tunnel();
+    const uses = slots.uses();
+    return {
+      node: {
+        id: identity.id,
+        name: this.#deps.context.name,
+        organization: identity.organization,
+        collaboration: identity.collaboration,
+      },
+      pid: process.pid,
+      startedAt: this.#startedAt.toISOString(),
+      server: { url: coordinator.session.baseUrl, connected: coordinator.events.connected },
+      vpn: {
+        ...this.#currentVerdict(),
+        certificateExpiresAt: ladder?.certificateExpiresAt()?.toISOString() ?? null,
+        connectedSince: tunnel.kind === 'connected' ? tunnel.since.toISOString() : null,
+      },
+      slots: { total: uses.length, busy: uses.filter(({ run }) => run !== null).length },
+      runs: runs.list().map((run) => ({ ...run, since: run.since.toISOString() })),
+      queued: runs.queued,
+    };
+  }
+
+  async verdict(waitMs: number): Promise<Verdict> {
+    await this.#deps.clock.sleep(waitMs, this.#judged.signal).catch(() => undefined);
+    return this.#currentVerdict();
+  }
+
+  async renew(force: boolean): Promise<Verdict> {
+    const { ladder } = this.#started();
+    return ladder === undefined ? this.#currentVerdict() : ladder.renew(force);
+  }
+
+  async network(): Promise<DaemonNetwork> {
+    const { networks, slots, vpn } = this.#started();
+    const { container, running, rules } = await vpn.describe();
+    return {
+      uplink: networks.uplink,
+      slots: slots.uses().map(({ slot, run }) => ({
+        network: slot.network,
+        subnet: slot.subnet,
+        bridge: slot.bridge,
+        run,
+      })),
+      vpnClient: { container, running, rules },
+      hostRules: (await this.#deps.guard.show()) ?? null,
+    };
+  }
+
+  async #startAll(signal: AbortSignal): Promise<void> {
+    const { deps, owner } = this.#parts();
+    const { config, coordinator, logger } = deps;
+    // First of all: it finds out whether this node runs already.
+    const control = await deps.serveControl(this);
+    this.#teardown.add('control socket', () => control.close());
+    const identity = await logIn(
+      { ...deps, session: coordinator.session },
+      {
+        encrypted: config.encrypted,
+        limitMs: this.#options.loginLimitMs ?? LOGIN_LIMIT_MS,
+        signal,
+      },
+    );
+    logger.info('The node has logged in', {
+      node: identity.id,
+      organization: identity.organization,
+      collaboration: identity.collaboration,
+      server: coordinator.session.baseUrl,
+    });
+    const networks = await settleNetworks(
+      { ...deps, networks: deps.engine.networks },
+      owner,
+      config,
+    );
+    this.#teardown.add('uplink network', async () => {
+      if (networks.isOwnUplink) await deps.engine.networks.remove(networks.uplink);
+    });
+    this.#teardown.add('host rules', () => deps.guard.remove(this.#guardOwner()));
+    await this.#applyGuard([]);
+    const vpn = deps.createVpnClient(networks);
+    const slots = this.#createSlots(vpn, networks);
+    const open = await untilAnswered(deps, 'open runs', signal, () =>
+      coordinator.runs.listOpen(undefined, signal),
+    );
+    const node = { scope: owner.scope, name: owner.node };
+    const recovery = await recoverRuns({ ...deps, node }, open, networks.isolatedRange);
+    const prepared = await slots.prepare(recovery.busySlots);
+    signal.throwIfAborted();
+    this.#teardown.add('VPN client', () => vpn.remove());
+    await vpn.start(prepared);
+    signal.throwIfAborted();
+    const hasTun = config.vpnSubnet !== undefined && (await deps.hasTun(vpn));
+    const ladder = hasTun
+      ? deps.createLadder(vpn, (remotes) => this.#applyGuard(remotes))
+      : undefined;
+    const gate = this.#startVpn(vpn, ladder);
+    const runs = this.#createRuns({ identity, vpn, slots, gate });
+    this.#live = { identity, networks, vpn, slots, runs, ladder };
+    runs.adopt(recovery);
+    this.#listen(runs);
+    logger.info('The node has started', { node: identity.id, slots: prepared.length });
+  }
+
+  #createSlots(vpn: VpnClient, networks: OwnNetworks): SlotPool {
+    const { deps, owner } = this.#parts();
+    this.#teardown.add('proxy', () => deps.proxy.closeAll());
+    const slots = new SlotPool(
+      { ...deps, networks: deps.engine.networks, vpn, listeners: deps.proxy },
+      { ...owner, range: networks.isolatedRange, spare: deps.config.spareSlots },
+    );
+    this.#teardown.add('slots', () => slots.close());
+    return slots;
+  }
+
+  /** The ladder climbs beside everything else; the gate keeps the server's view of the tunnel. */
+  #startVpn(vpn: VpnClient, ladder: CredentialLadder | undefined): TunnelGate {
+    const { deps } = this.#parts();
+    const climbing = new AbortController();
+    const gate = new TunnelGate(
+      { ...deps, vpn: deps.coordinator.vpn },
+      { enabled: ladder !== undefined, signal: climbing.signal },
+    );
+    this.#teardown.add('tunnel', async () => {
+      climbing.abort(new V6Error('V6_INTERRUPTED', 'The node is stopping'));
+      await gate.clear(CLEAR_ADDRESS_MS);
+    });
+    vpn.onTunnelChange((state) => gate.follow(state));
+    gate.follow(vpn.tunnel());
+    if (ladder === undefined) {
+      this.#verdict = deps.config.vpnSubnet === undefined ? OFF_VERDICT : tunMissing();
+      if (this.#verdict.warning !== null)
+        deps.logger.warn('The node runs without VPN', this.#verdict.warning);
+      this.#judged.abort(new Error('the verdict is there'));
+      return gate;
+    }
+    ladder.onVerdict((verdict) => {
+      this.#verdict = verdict;
+    });
+    void this.#climb(ladder, climbing.signal).finally(() => {
+      this.#judged.abort(new Error('the verdict is there'));
+      gate.openForRuns();
+    });
+    return gate;
+  }
+
+  async #climb(ladder: CredentialLadder, signal: AbortSignal): Promise<void> {
+    try {
+      this.#verdict = await ladder.run(signal);
+    } catch (error) {
+      if (!signal.aborted) this.#deps.logger.error('The credential ladder failed', { error });
+    }
+  }
+
+  #createRuns(parts: {
+    identity: NodeIdentity;
+    vpn: VpnClient;
+    slots: SlotPool;
+    gate: TunnelGate;
+  }): RunManager {
+    const { deps, owner } = this.#parts();
+    const runs = new RunManager(
+      {
+        ...deps,
+        ...parts,
+        node: { scope: owner.scope, name: owner.node },
+        runs: deps.coordinator.runs,
+        events: deps.coordinator.events,
+        ports: new PortLeases(),
+      },
+      this.#life.signal,
+    );
+    parts.gate.onUp(() => runs.tunnelIsUp());
+    return runs;
+  }
+
+  #listen(runs: RunManager): void {
+    const { deps } = this.#parts();
+    const listening = new AbortController();
+    // The socket stays until the runs have ended, so that others hear of their ends.
+    this.#teardown.add('socket', async () =>
+      listening.abort(new V6Error('V6_INTERRUPTED', 'The node is stopping')),
+    );
+    this.#teardown.add('runs', () => runs.stop());
+    deps.coordinator.events.listen(
+      {
+        onSync: () => runs.requestSync(),
+        onNewTask: ({ id }) => runs.requestSync(id),
+        onKill: (kill) => runs.kill(kill),
+      },
+      listening.signal,
+    );
+    void this.#syncRegularly(runs, listening.signal);
+  }
+
+  async #syncRegularly(runs: RunManager, signal: AbortSignal): Promise<void> {
+    try {
+      for (;;) {
+        runs.requestSync();
+        await this.#deps.clock.sleep(SYNC_EVERY_MS, signal);
+      }
+    } catch {
+      // The node is stopping.
+    }
+  }
+
+  /** Ports of remotes on this very host stay open in the guard; those elsewhere need nothing. */
+  async #applyGuard(remotes: readonly Remote[]): Promise<void> {
+    const { guard, host } = this.#deps;
+    const own = new Set(host.addresses());
+    const localRemotes = remotes.filter(({ address }) => own.has(address));
+    await guard.apply({ owner: this.#guardOwner(), localRemotes });
+  }
+
+  #guardOwner(): string {
+    const { scope, name } = this.#deps.context;
+    return `${scope}/${name}`;
+  }
+
+  #currentVerdict(): Verdict {
+    return this.#live?.ladder?.verdict() ?? this.#verdict;
+  }
+
+  #started(): Live {
+    if (this.#live !== undefined) return this.#live;
+    throw new V6Error('V6_NODE_NOT_READY', 'The node has not started yet', {
+      hints: ['Ask again in a moment.'],
+    });
+  }
+
+  #parts() {
+    const { scope, name } = this.#deps.context;
+    return { deps: this.#deps, owner: { scope, node: name } };
+  }
+}
+
+function tunMissing(): Verdict {
+  return {
+    state: 'without',
+    rung: 'without',
+    vpnAddress: null,
+    portalCalls: 0,
+    warning: {
+      code: 'V6_NET_TUN_MISSING',
+      message: 'This host has no tun device (/dev/net/tun): the node runs without VPN',
+      hints: [
+        'Load the driver: modprobe tun',
+        'Then restart the node: v6 node stop; v6 node start',
+      ],
+    },
+    steps: [],
+  };
+}
