@@ -2,7 +2,7 @@ import type { Clock } from '../core/clock.ts';
 import { V6Error } from '../core/errors.ts';
 import { ECHO_IMAGE } from '../core/labels.ts';
 import { parseEchoReport, plainText } from '../core/protocol/echo.ts';
-import type { Collaboration, Result, Run } from '../core/protocol/entities.ts';
+import type { Collaboration, NodeEntity, Result, Run } from '../core/protocol/entities.ts';
 import type { VpnTestReport } from '../core/vpn/test-report.ts';
 import type { Member } from './evidence.ts';
 import type { UserClient } from './interfaces/user-client.ts';
@@ -44,47 +44,18 @@ export async function testVpn(
   input: VpnTestInput,
   signal: AbortSignal,
 ): Promise<VpnTestReport> {
-  const { client, clock, onProgress } = deps;
+  const { client, clock } = deps;
   const startedAt = clock.now().getTime();
   const collaboration = await chooseCollaboration(client, input.collaboration, signal);
   const participants = chooseParticipants(await client.listNodes(collaboration.id, signal), input);
-  const members = participants.filter(({ inMesh }) => inMesh);
-  const organizations = participants.filter(({ runs }) => runs).map((at) => at.organization);
-  if (organizations.length === 0) throw emptyMesh(collaboration, participants);
-  const task = await client.createTask(
-    {
-      collaboration: collaboration.id,
-      image: ECHO_IMAGE,
-      name: 'vpn test',
-      description: 'every algorithm container talks to every other and to itself',
-      organizations,
-      input: {
-        method: 'echo',
-        kwargs: { organizations, probes: input.probes, limitMs: ECHO_LIMIT_MS },
-      },
-    },
-    signal,
-  );
-  onProgress(`Task ${task} runs on ${organizations.length} of ${participants.length} nodes.`);
+  if (!participants.some(({ runs }) => runs)) throw emptyMesh(collaboration, participants);
+  const task = await startTask(deps, { collaboration, participants, probes: input.probes }, signal);
   const limitMs = Math.max(1000, input.limitMs - (clock.now().getTime() - startedAt));
   const runs = await followTask(deps, task, { limitMs, signal });
   const results = await client.listResults(task, signal);
-  const nodes = await client.listNodes(collaboration.id, signal);
-  const atEnd = participants.map((participant) => {
-    const node = nodes.find(({ organization }) => organization.id === participant.organization);
-    if (node === undefined) return participant;
-    const state = keepTested(participant, stateOf(node));
-    return { ...participant, state, vpnAddress: node.ip };
-  });
-  const pairs = judgePairs(
-    members.map((member) =>
-      toMember(
-        atEnd.find((at) => at.organization === member.organization) ?? member,
-        runs,
-        results,
-      ),
-    ),
-  );
+  const atEnd = refresh(participants, await client.listNodes(collaboration.id, signal));
+  const members = atEnd.filter(({ inMesh }) => inMesh);
+  const pairs = judgePairs(members.map((member) => toMember(member, runs, results)));
   const passed = pairs.filter(({ ok }) => ok).length;
   return {
     ok: passed === pairs.length && passed > 0,
@@ -104,6 +75,45 @@ export async function testVpn(
       durationMs: clock.now().getTime() - startedAt,
     },
   };
+}
+
+async function startTask(
+  { client, onProgress }: VpnTestDeps,
+  test: {
+    readonly collaboration: Collaboration;
+    readonly participants: readonly Participant[];
+    readonly probes: number;
+  },
+  signal: AbortSignal,
+): Promise<number> {
+  const { collaboration, participants, probes } = test;
+  const organizations = participants.filter(({ runs }) => runs).map((at) => at.organization);
+  const task = await client.createTask(
+    {
+      collaboration: collaboration.id,
+      image: ECHO_IMAGE,
+      name: 'vpn test',
+      description: 'every algorithm container talks to every other and to itself',
+      organizations,
+      input: { method: 'echo', kwargs: { organizations, probes, limitMs: ECHO_LIMIT_MS } },
+    },
+    signal,
+  );
+  onProgress(`Task ${task} runs on ${organizations.length} of ${participants.length} nodes.`);
+  return task;
+}
+
+/** The participants as the server sees them now; a node that is gone from its list stays as it was. */
+function refresh(
+  participants: readonly Participant[],
+  nodes: readonly NodeEntity[],
+): readonly Participant[] {
+  return participants.map((participant) => {
+    const node = nodes.find(({ organization }) => organization.id === participant.organization);
+    if (node === undefined) return participant;
+    const state = keepTested(participant, stateOf(node));
+    return { ...participant, state, vpnAddress: node.ip };
+  });
 }
 
 /** A node that took part with a tunnel and has no address any more lost its tunnel; it does not work without VPN. */

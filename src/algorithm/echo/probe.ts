@@ -1,4 +1,4 @@
-import { createSocket } from 'node:dgram';
+import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { ProbeFailure } from './failure.ts';
 import { type Endpoint, Link, openSocket, renderEndpoint } from './link.ts';
@@ -58,55 +58,68 @@ const RESEND_MS = 250;
 export async function probeUdp(request: ProbeRequest): Promise<readonly number[]> {
   const { endpoint, timeoutMs, signal, count } = request;
   const socket = createSocket('udp4');
-  const sentAt = new Map<string, number>();
-  const times: number[] = [];
   const ended = Promise.withResolvers<void>();
-  const send = (): void => {
-    const probe = newProbe(request);
-    sentAt.set(probe.nonce, performance.now());
-    socket.send(renderMessage(probe));
-  };
-  socket.on('message', (bytes) => {
-    const answer = parseMessage(bytes.toString('latin1'));
-    const since = answer?.kind === 'reply' ? sentAt.get(answer.nonce) : undefined;
-    if (answer === undefined || since === undefined) return;
-    try {
-      checkAnswer(answer, request);
-    } catch (error) {
-      ended.reject(error);
-      return;
-    }
-    sentAt.delete(answer.nonce);
-    times.push(performance.now() - since);
-    if (times.length >= count) ended.resolve();
-    else send();
-  });
-  socket.on('error', (error) => {
-    ended.reject(error);
-  });
+  const volley = new Volley(request, socket, ended);
   const giveUp = (): void => {
+    const answered = `${volley.times.length} of ${count} datagrams to ${renderEndpoint(endpoint)}`;
     ended.reject(
-      new ProbeFailure(
-        'V6_TEST_TIMEOUT',
-        `${times.length} of ${count} datagrams to ${renderEndpoint(endpoint)} were answered within ${timeoutMs} ms`,
-      ),
+      new ProbeFailure('V6_TEST_TIMEOUT', `${answered} were answered within ${timeoutMs} ms`),
     );
   };
   const limit = setTimeout(giveUp, timeoutMs);
   let resend: NodeJS.Timeout | undefined;
   signal.addEventListener('abort', giveUp, { once: true });
+  socket.on('error', ended.reject);
   try {
     socket.connect(endpoint.port, endpoint.ip);
     await Promise.race([once(socket, 'connect'), ended.promise]);
-    send();
-    resend = setInterval(send, RESEND_MS);
+    volley.send();
+    resend = setInterval(() => {
+      volley.send();
+    }, RESEND_MS);
     await ended.promise;
-    return times;
+    return volley.times;
   } finally {
     clearTimeout(limit);
     clearInterval(resend);
     signal.removeEventListener('abort', giveUp);
     socket.close();
+  }
+}
+
+/** Datagrams under way to one peer, and the times of those that came back. */
+class Volley {
+  readonly times: number[] = [];
+  readonly #request: ProbeRequest;
+  readonly #socket: UdpSocket;
+  readonly #sentAt = new Map<string, number>();
+
+  constructor(request: ProbeRequest, socket: UdpSocket, ended: PromiseWithResolvers<void>) {
+    this.#request = request;
+    this.#socket = socket;
+    socket.on('message', (bytes) => {
+      try {
+        this.#take(parseMessage(bytes.toString('latin1')));
+        if (this.times.length >= request.count) ended.resolve();
+      } catch (error) {
+        ended.reject(error);
+      }
+    });
+  }
+
+  send(): void {
+    const probe = newProbe(this.#request);
+    this.#sentAt.set(probe.nonce, performance.now());
+    this.#socket.send(renderMessage(probe));
+  }
+
+  #take(answer: EchoMessage | undefined): void {
+    const since = answer?.kind === 'reply' ? this.#sentAt.get(answer.nonce) : undefined;
+    if (answer === undefined || since === undefined) return;
+    checkAnswer(answer, this.#request);
+    this.#sentAt.delete(answer.nonce);
+    this.times.push(performance.now() - since);
+    if (this.times.length < this.#request.count) this.send();
   }
 }
 
