@@ -15,8 +15,8 @@ export interface BrowserSession {
 }
 
 /**
- * Sessions of the authorize step. An id is 32 random hexadecimal digits and 32 that sign them, so ids of visitors are
- * recognised without storing anything for people who never log in.
+ * Sessions of the authorize step. A visitor's id is 32 random hexadecimal digits and 32 that sign them, so it is recognised
+ * without storing anything for people who never log in; who logs in gets a random id that is stored.
  */
 export class BrowserSessions {
   readonly #store: Pick<AccountStore, 'findSession' | 'addSession' | 'removeSession'>;
@@ -34,18 +34,18 @@ export class BrowserSessions {
   /** The session that the `Cookie` header names, or a new one without a user. */
   open(cookieHeader: string | undefined): BrowserSession {
     const id = /(?:^|;)\s*SID=([0-9a-f]{64})\s*(?:;|$)/.exec(cookieHeader ?? '')?.[1];
-    if (id === undefined) return { user: undefined, id: this.#makeId(), isNew: true };
+    if (id === undefined) return { user: undefined, id: this.#makeVisitorId(), isNew: true };
     const user = this.#store.findSession(hashToken(id), this.#clock.now());
     if (user !== undefined) return { user, id, isNew: false };
     if (this.#isOurs(id)) return { user: undefined, id, isNew: false };
-    return { user: undefined, id: this.#makeId(), isNew: true };
+    return { user: undefined, id: this.#makeVisitorId(), isNew: true };
   }
 
   /** Logs a user in. The id changes unless the same user had it already: nobody can plant one beforehand. */
   logIn(session: BrowserSession, user: string): BrowserSession {
     if (session.user === user) return session;
     if (session.user !== undefined) this.logOut(session);
-    const id = this.#makeId();
+    const id = randomBytes(32).toString('hex');
     const expiresAt = new Date(this.#clock.now().getTime() + SESSION_MS);
     this.#store.addSession(hashToken(id), user, expiresAt);
     return { user, id, isNew: true };
@@ -55,7 +55,7 @@ export class BrowserSessions {
     this.#store.removeSession(hashToken(session.id));
   }
 
-  #makeId(): string {
+  #makeVisitorId(): string {
     const text = randomBytes(16).toString('hex');
     return `${text}${this.#sign(text)}`;
   }

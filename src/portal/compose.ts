@@ -4,11 +4,12 @@ import type { Context } from '../core/context.ts';
 import { V6Error } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
 import type { RevokedNode } from './interfaces/portal-admin.ts';
+import type { PortalDeps } from './portal-deps.ts';
 import type { RunningPortal } from './portal-process.ts';
 import type { PortalStatus } from './portal-status.ts';
 import { adminSocketOf, type EmbeddedPortalSettings, parseSettings } from './settings.ts';
 import type { StartPortalOptions } from './start-options.ts';
-import type { PortalDeps, StartedPortal } from './start-portal.ts';
+import type { StartedPortal } from './start-portal.ts';
 import type { StoppedPortal } from './stop-portal.ts';
 
 /** What commands and the demo do with the embedded portal. */

@@ -57,19 +57,24 @@ export class Configurations {
       const { settings, paths, authority, staticKey, files } = this.#deps;
       const commonName = randomHex(16);
       const now = this.#deps.clock.now();
-      // The key first: nothing has changed yet if this fails.
+      // What can fail comes first: until the store is changed, the node keeps what it has.
       const issued = await this.#deps.certificates.makeClient(authority, {
         commonName,
         organizationalUnit: settings.profile.id,
         notBefore: new Date(now.getTime() - BACKDATED_MS),
         notAfter: input.authorization.expiresAt,
       });
-      const { offset, ended } = this.#assign(input, commonName, now);
-      await files.write(
-        path.join(paths.clientConfigs, commonName),
-        renderClientEntry(settings.subnet, offset),
-      );
-      await this.#forget(ended, { owner: ownerOf(input), successor: commonName });
+      const owner = ownerOf(input);
+      const offset = this.#reserve(owner, input.node === undefined);
+      const file = path.join(paths.clientConfigs, commonName);
+      await files.write(file, renderClientEntry(settings.subnet, offset));
+      const ended = this.#deps.store.certify(owner, {
+        commonName,
+        authorizationId: input.authorization.id,
+        issuedAt: now,
+        expiresAt: input.authorization.expiresAt,
+      });
+      await this.#forget(ended, { owner, successor: commonName });
       return renderClientConfig({
         portalUrl: `${settings.url}/vpn-user-portal/`,
         profile: settings.profile,
@@ -166,20 +171,10 @@ export class Configurations {
     });
   }
 
-  #assign(input: ConnectInput, commonName: string, now: Date): AssignedAddress {
+  #reserve(owner: string, anonymous: boolean): number {
     const { store, settings } = this.#deps;
-    const result = store.assign({
-      owner: ownerOf(input),
-      anonymous: input.node === undefined,
-      certificate: {
-        commonName,
-        authorizationId: input.authorization.id,
-        issuedAt: now,
-        expiresAt: input.authorization.expiresAt,
-      },
-      ...nodeOffsets(settings.subnet),
-    });
-    if (result !== 'full') return result;
+    const offset = store.reserve({ owner, anonymous, ...nodeOffsets(settings.subnet) });
+    if (offset !== 'full') return offset;
     throw new V6Error(
       'V6_PORTAL_QUOTA',
       `No tunnel address is free: ${settings.subnet} holds ${nodeCapacity(settings.subnet)} nodes`,
@@ -236,8 +231,6 @@ export class Configurations {
     return result;
   }
 }
-
-type AssignedAddress = Exclude<ReturnType<LeaseStore['assign']>, 'full'>;
 
 function ownerOf(input: Pick<ConnectInput, 'node' | 'authorization'>): string {
   // No node can take this name: the API refuses it as one.

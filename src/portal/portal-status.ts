@@ -2,13 +2,9 @@ import type { Context } from '../core/context.ts';
 import { isV6Error } from '../core/errors.ts';
 import { names } from '../core/labels.ts';
 import type { PortalReport } from './interfaces/portal-admin.ts';
+import type { PortalDeps } from './portal-deps.ts';
 import { adminSocketOf } from './settings.ts';
-import {
-  findSettings,
-  type PortalDeps,
-  type VpnServerBlock,
-  vpnServerBlock,
-} from './start-portal.ts';
+import { findSettings, type VpnServerBlock, vpnServerBlock } from './start-portal.ts';
 
 export interface PortalStatus {
   /** `stopped`: no container; `degraded`: something of it does not run or does not answer. */

@@ -2,7 +2,7 @@ import path from 'node:path';
 import type { Context } from '../core/context.ts';
 import { toV6Error, V6Error } from '../core/errors.ts';
 import { LABEL, names } from '../core/labels.ts';
-import type { PortalDeps } from './start-portal.ts';
+import type { PortalDeps } from './portal-deps.ts';
 
 export interface StoppedPortal {
   /** Names of what was removed. */

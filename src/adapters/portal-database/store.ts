@@ -12,8 +12,7 @@ import type {
 } from '../../portal/interfaces/store.ts';
 
 type Row = Readonly<Record<string, string | number | null>>;
-type AssignInput = Parameters<PortalStore['assign']>[0];
-type AssignResult = ReturnType<PortalStore['assign']>;
+type ReserveInput = Parameters<PortalStore['reserve']>[0];
 
 const text = (row: Row, column: string): string => String(row[column]);
 const date = (row: Row, column: string): Date => new Date(Number(row[column]));
@@ -153,36 +152,34 @@ export class SqlitePortalStore implements PortalStore {
     this.#run('DELETE FROM authorization WHERE id = ?', id);
   }
 
-  assign(input: AssignInput): AssignResult {
+  reserve({ owner, anonymous, first, last }: ReserveInput): number | 'full' {
     return this.#transaction(() => {
-      const held = this.#one('SELECT address_offset FROM lease WHERE owner = ?', input.owner);
-      const offset =
-        held === undefined
-          ? this.#lowestFreeOffset(input.first, input.last)
-          : Number(held.address_offset);
+      const held = this.#one('SELECT address_offset FROM lease WHERE owner = ?', owner);
+      if (held !== undefined) return Number(held.address_offset);
+      const offset = this.#lowestFreeOffset(first, last);
       if (offset === undefined) return 'full';
-      const { certificate } = input;
+      this.#run('INSERT INTO lease VALUES (?, ?, ?)', owner, anonymous ? 1 : 0, offset);
+      return offset;
+    });
+  }
+
+  certify(owner: string, certificate: IssuedCertificate): readonly Ended[] {
+    return this.#transaction(() => {
       const ended = this.#endCertificates(
+        { keepLeaseOf: owner },
         'owner = ? OR authorization_id = ?',
-        input.owner,
+        owner,
         certificate.authorizationId,
-      );
-      // Of what ended, an owner without a name loses its address as well; ours is put back below.
-      this.#run(
-        'INSERT INTO lease VALUES (?, ?, ?) ON CONFLICT (owner) DO NOTHING',
-        input.owner,
-        input.anonymous ? 1 : 0,
-        offset,
       );
       this.#run(
         'INSERT INTO certificate VALUES (?, ?, ?, ?, ?)',
         certificate.commonName,
-        input.owner,
+        owner,
         certificate.authorizationId,
         certificate.issuedAt.getTime(),
         certificate.expiresAt.getTime(),
       );
-      return { offset, ended };
+      return ended;
     });
   }
 
@@ -199,14 +196,16 @@ export class SqlitePortalStore implements PortalStore {
   }
 
   endAuthorization(authorizationId: string): readonly Ended[] {
-    return this.#transaction(() => this.#endCertificates('authorization_id = ?', authorizationId));
+    return this.#transaction(() =>
+      this.#endCertificates({}, 'authorization_id = ?', authorizationId),
+    );
   }
 
   endOwner(owner: string): readonly Ended[] | undefined {
     return this.#transaction(() =>
       this.#one('SELECT owner FROM lease WHERE owner = ?', owner) === undefined
         ? undefined
-        : this.#endCertificates('owner = ?', owner),
+        : this.#endCertificates({}, 'owner = ?', owner),
     );
   }
 
@@ -217,7 +216,7 @@ export class SqlitePortalStore implements PortalStore {
   purge(now: Date): readonly Ended[] {
     const at = now.getTime();
     return this.#transaction(() => {
-      const ended = this.#endCertificates('expires_at <= ?', at);
+      const ended = this.#endCertificates({}, 'expires_at <= ?', at);
       // An authorization whose code nobody fetched holds nothing.
       this.#run(
         'DELETE FROM authorization WHERE id IN (SELECT authorization_id FROM code WHERE is_used = 0 AND expires_at <= ?)',
@@ -242,12 +241,17 @@ export class SqlitePortalStore implements PortalStore {
     return free <= last ? free : undefined;
   }
 
-  #endCertificates(where: string, ...values: SQLInputValue[]): Ended[] {
+  #endCertificates(
+    options: { readonly keepLeaseOf?: string },
+    where: string,
+    ...values: SQLInputValue[]
+  ): Ended[] {
     const ended = this.#all(
       `DELETE FROM certificate WHERE ${where} RETURNING owner, common_name`,
       ...values,
     ).map((row) => ({ owner: text(row, 'owner'), commonName: text(row, 'common_name') }));
     for (const { owner } of ended) {
+      if (owner === options.keepLeaseOf) continue;
       this.#run('DELETE FROM lease WHERE owner = ? AND is_anonymous = 1', owner);
     }
     return ended;

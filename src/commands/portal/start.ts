@@ -1,13 +1,11 @@
 import { Flags } from '@oclif/core';
-import { type CommandFlags, V6Command } from '../../cli/base-command.ts';
+import { V6Command } from '../../cli/base-command.ts';
 import { contextFlags, contextFromFlags } from '../../cli/context.ts';
 import { withInterrupt } from '../../cli/interrupt.ts';
 import { readSecret } from '../../cli/login-prompt.ts';
 import { renderStartedPortal } from '../../cli/render/portal.ts';
-import { parseIpv4 } from '../../core/net/ipv4.ts';
-import { parseDurationSeconds, parseRemote } from '../../portal/settings.ts';
-import type { StartPortalOptions } from '../../portal/start-options.ts';
 import type { StartedPortal } from '../../portal/start-portal.ts';
+import { optionsFromTexts } from '../../portal/start-texts.ts';
 
 export default class PortalStart extends V6Command<StartedPortal> {
   static override summary = 'start the embedded VPN portal and VPN server';
@@ -76,74 +74,21 @@ export default class PortalStart extends V6Command<StartedPortal> {
 
   async run(): Promise<StartedPortal> {
     const { flags } = await this.parse(PortalStart);
-    const options = await optionsOf(flags);
+    const context = contextFromFlags('portal', flags, process.env);
+    const secret = (name: 'portal-password' | 'client-secret', variable: string) =>
+      readSecret({
+        name,
+        file: flags[`${name}-file`],
+        variable: { name: variable, value: process.env[variable] },
+      });
+    const options = optionsFromTexts(context, flags, {
+      password: await secret('portal-password', 'V6_PORTAL_PASSWORD_FILE'),
+      clientSecret: await secret('client-secret', 'V6_CLIENT_SECRET_FILE'),
+    });
     const { composePortal } = await import('../../portal/compose.ts');
     const portal = await composePortal({ root: this.config.root });
     const result = await withInterrupt((signal) => portal.start({ ...options, signal }));
     this.log(renderStartedPortal(result));
     return result;
   }
-}
-
-type Values = CommandFlags<typeof PortalStart>;
-
-async function optionsOf(flags: Values): Promise<StartPortalOptions> {
-  return {
-    context: contextFromFlags('portal', flags, process.env),
-    subnet: flags.subnet,
-    uplink: uplinkOf(flags),
-    publish: publishOf(flags),
-    url: flags.url,
-    remotes: flags.remote?.map(parseRemote),
-    username: flags['portal-username'],
-    password: await readSecret({
-      name: 'portal-password',
-      file: flags['portal-password-file'],
-      variable: {
-        name: 'V6_PORTAL_PASSWORD_FILE',
-        value: process.env.V6_PORTAL_PASSWORD_FILE,
-      },
-    }),
-    client: {
-      id: flags['client-id'],
-      isPublic: flags['public-client'],
-      redirectUris: flags['redirect-url'],
-      secret: await readSecret({
-        name: 'client-secret',
-        file: flags['client-secret-file'],
-        variable: {
-          name: 'V6_CLIENT_SECRET_FILE',
-          value: process.env.V6_CLIENT_SECRET_FILE,
-        },
-      }),
-    },
-    sessionExpirySeconds:
-      flags['session-expiry'] === undefined
-        ? undefined
-        : parseDurationSeconds(flags['session-expiry'], 'session-expiry'),
-  };
-}
-
-function uplinkOf(flags: Values): StartPortalOptions['uplink'] {
-  if (flags.network === undefined) return undefined;
-  const address = (name: 'portal-address' | 'vpn-server-address') => {
-    const text = flags[name];
-    return text === undefined ? undefined : parseIpv4(text, name);
-  };
-  return {
-    network: flags.network,
-    portalAddress: address('portal-address'),
-    vpnServerAddress: address('vpn-server-address'),
-  };
-}
-
-function publishOf(flags: Values): StartPortalOptions['publish'] {
-  const http = flags['http-port'];
-  const vpn = flags['vpn-port'];
-  if (http === undefined && vpn === undefined) return undefined;
-  return {
-    address: parseIpv4(flags['publish-address'] ?? '127.0.0.1', 'publish-address'),
-    http,
-    vpn,
-  };
 }

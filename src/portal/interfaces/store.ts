@@ -85,17 +85,15 @@ export interface Ended {
 }
 
 export interface LeaseStore {
-  /**
-   * Gives the owner its address (the one it has, else the lowest free one of the range) and makes this its only
-   * certificate; certificates of the same authorization end as well. `full` when no address is free: then nothing changed.
-   */
-  assign(input: {
+  /** The owner's address: the one it has, else the lowest free one of the range. `full` when none is free. */
+  reserve(input: {
     readonly owner: string;
     readonly anonymous: boolean;
-    readonly certificate: IssuedCertificate;
     readonly first: number;
     readonly last: number;
-  }): { readonly offset: number; readonly ended: readonly Ended[] } | 'full';
+  }): number | 'full';
+  /** Makes this the owner's only certificate; certificates of the same authorization end as well. */
+  certify(owner: string, certificate: IssuedCertificate): readonly Ended[];
   list(): readonly Lease[];
   endAuthorization(authorizationId: string): readonly Ended[];
   /** Ends the node's certificate; its address stays. Undefined when no such node is known. */
