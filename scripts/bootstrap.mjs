@@ -134,9 +134,21 @@ async function setUp(plan, children) {
     await step('npm', 'npm packages', () => installModules(children));
     await step('build', 'build', () => build(children));
   };
-  const ended = await Promise.allSettled([system(), project()]);
-  for (const { reason } of ended) if (reason !== undefined) throw reason;
+  await allOrStop(children, [system(), project()]);
   await step('images', 'container images', () => buildImages(children));
+}
+
+/** Waits for all; the first failure ends the others and is the one that is thrown. */
+async function allOrStop(children, branches) {
+  let first;
+  const watched = branches.map((branch) =>
+    branch.catch((error) => {
+      first ??= error;
+      children.stop();
+    }),
+  );
+  await Promise.all(watched);
+  if (first !== undefined) throw first;
 }
 
 function refuseWithoutRoot(facts, plan) {

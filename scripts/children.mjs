@@ -30,12 +30,15 @@ export function createChildren({ logFile }) {
   log.on('error', () => {});
   let interruptedBy;
 
-  const interrupt = (signal) => {
-    interruptedBy ??= signal;
+  const signalAll = (signal) => {
     for (const [child, { isPatient }] of living) {
       signalGroup(child, signal);
       if (!isPatient) setTimeout(() => signalGroup(child, 'SIGKILL'), GRACE_MS).unref();
     }
+  };
+  const interrupt = (signal) => {
+    interruptedBy ??= signal;
+    signalAll(signal);
   };
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => interrupt(signal));
 
@@ -51,6 +54,9 @@ export function createChildren({ logFile }) {
   return {
     /** The signal that ended us, once there was one. */
     interruptedBy: () => interruptedBy,
+
+    /** Ends what still runs, because another step failed. */
+    stop: () => signalAll('SIGTERM'),
 
     /** Runs a step with its output in the log; rejects with the last lines of it. Resolves with stdout. */
     run(title, file, args, options = {}) {
