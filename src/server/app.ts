@@ -1,13 +1,9 @@
 import Fastify, { type FastifyRequest } from 'fastify';
-import {
-  serializerCompiler,
-  validatorCompiler,
-  type ZodTypeProvider,
-} from 'fastify-type-provider-zod';
+import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { V6Error } from '../core/errors.ts';
 import { authenticate } from './auth/identity.ts';
 import type { App, AppDeps, Routes } from './http/app-types.ts';
-import { createErrorHandler } from './http/errors.ts';
+import { createErrorHandler, validatorCompiler } from './http/errors.ts';
 import { createRender } from './http/render.ts';
 import { registerCollaborationRoutes } from './http/routes/collaborations.ts';
 import { registerNodeRoutes } from './http/routes/nodes.ts';
@@ -36,7 +32,6 @@ export async function buildApp(deps: AppDeps): Promise<App> {
     routerOptions: { ignoreTrailingSlash: true },
   }).withTypeProvider<ZodTypeProvider>();
   app.setValidatorCompiler(validatorCompiler);
-  app.setSerializerCompiler(serializerCompiler);
   app.decorateRequest('identity', undefined);
   acceptEmptyJson(app);
   addCors(app);

@@ -60,7 +60,11 @@ function storeOf(db: Kysely<Schema>): Store {
     transaction: (work) =>
       db.isTransaction ? work(storeOf(db)) : db.transaction().execute((trx) => work(storeOf(trx))),
     check: async () => {
-      await db.selectFrom('role').select('id').limit(1).execute();
+      try {
+        await db.selectFrom('role').select('id').limit(1).execute();
+      } catch (error) {
+        throw new V6Error('V6_DATABASE', 'The database does not answer', { cause: error });
+      }
     },
     close: () => db.destroy(),
   };

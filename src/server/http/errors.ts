@@ -1,8 +1,21 @@
-import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
-import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod';
+import type { FastifyError, FastifyReply, FastifyRequest, FastifySchemaCompiler } from 'fastify';
+import type { ZodType } from 'zod';
 import { type ErrorCode, V6Error } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { ErrorBody } from '../../core/protocol/entities.ts';
+
+/** Checks bodies, queries and parameters; what does not fit is V6_REQUEST_INVALID with `errors` by field. */
+export const validatorCompiler: FastifySchemaCompiler<ZodType> =
+  ({ schema }) =>
+  (data) => {
+    const { success, data: value, error } = schema.safeParse(data);
+    if (success) return { value };
+    return {
+      error: new V6Error('V6_REQUEST_INVALID', 'The request does not fit its schema', {
+        details: { errors: errorsOf(error.issues) },
+      }),
+    };
+  };
 
 interface Issue {
   readonly code?: string;
@@ -46,12 +59,6 @@ function bodyOf(error: V6Error): ErrorBody {
 
 function toKnown(thrown: FastifyError | V6Error): V6Error | undefined {
   if (thrown instanceof V6Error) return thrown.code === 'V6_BUG' ? undefined : thrown;
-  if (hasZodFastifySchemaValidationErrors(thrown)) {
-    const issues = thrown.validation.map((item) => item.params.issue as Issue);
-    return new V6Error('V6_REQUEST_INVALID', 'The request does not fit its schema', {
-      details: { errors: errorsOf(issues) },
-    });
-  }
   const { statusCode } = thrown;
   if (statusCode === undefined || statusCode < 400 || statusCode >= 500) return undefined;
   const code: ErrorCode = statusCode === 404 ? 'V6_REQUEST_NOT_FOUND' : 'V6_REQUEST_INVALID';
@@ -60,8 +67,8 @@ function toKnown(thrown: FastifyError | V6Error): V6Error | undefined {
 
 /** Framework errors (413, 415 …) keep their own status. */
 function statusOf(thrown: FastifyError | V6Error, error: V6Error): number {
-  const isOwn = thrown instanceof V6Error || hasZodFastifySchemaValidationErrors(thrown);
-  return isOwn ? error.entry.httpStatus : (thrown.statusCode ?? error.entry.httpStatus);
+  if (thrown instanceof V6Error) return error.entry.httpStatus;
+  return thrown.statusCode ?? error.entry.httpStatus;
 }
 
 /** Upstream's form: by field, leaves are lists of sentences; what concerns the whole stands under `_schema`. */
