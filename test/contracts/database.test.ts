@@ -1,0 +1,234 @@
+import { mkdtempSync, rmSync, statSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { openStore, sqliteFile } from '../../src/adapters/database/open.ts';
+import type { Store } from '../../src/server/interfaces/store.ts';
+import { addOrganization } from '../support/server-app.ts';
+
+const PAGE = { offset: 0, limit: 100, sort: [] } as const;
+const roles = [{ name: 'Root', description: 'all' }];
+
+let folder: string;
+const file = (): string => path.join(folder, 'data.sqlite');
+beforeEach(() => {
+  folder = mkdtempSync(path.join(os.tmpdir(), 'v6-database-'));
+});
+afterEach(() => {
+  rmSync(folder, { recursive: true });
+});
+
+const open = (uri: string): Promise<Store> => openStore({ uri, dataDir: folder, roles });
+
+const count = async (tx: Store): Promise<number> => (await tx.organizations.list({}, PAGE)).total;
+
+/** An organization with a node in a collaboration, and a task with one run. */
+async function fill(store: Store) {
+  const organizationId = await addOrganization(store, 'North');
+  const collaborationId = await store.collaborations.create({ name: 'Trial', encrypted: true });
+  await store.collaborations.setMembers(collaborationId, [organizationId]);
+  const nodeId = await store.nodes.create({
+    name: 'north',
+    organizationId,
+    collaborationId,
+    apiKeyDigest: 'digest',
+    vpnId: 'vpn',
+  });
+  const taskId = await newTask(store, { organizationId, collaborationId });
+  const { rows } = await store.runs.list({ taskIds: [taskId] }, PAGE);
+  return { organizationId, collaborationId, nodeId, taskId, runId: rows[0]?.id ?? 0 };
+}
+
+function newTask(
+  store: Store,
+  { organizationId, collaborationId }: { organizationId: number; collaborationId: number },
+  parentId: number | null = null,
+): Promise<number> {
+  return store.tasks.create({
+    name: '',
+    description: '',
+    image: 'echo:1',
+    collaborationId,
+    jobId: undefined,
+    parentId,
+    initOrganizationId: organizationId,
+    initUserId: null,
+    createdAt: new Date('2030-01-01T00:00:00Z'),
+    databases: [{ label: 'default', parameters: '{}' }],
+    runs: [{ organizationId, input: 'aQ==' }],
+  });
+}
+
+describe.each(['sqlite:///:memory:', 'sqlite:///data.sqlite'])('the store on %s', (uri) => {
+  let store: Store;
+  beforeEach(async () => {
+    store = await open(uri);
+  });
+  afterEach(() => store.close());
+
+  it('gives back what was stored, with its types', async () => {
+    const { nodeId, taskId, runId, organizationId } = await fill(store);
+    expect(await store.nodes.find(nodeId)).toMatchObject({
+      isOnline: false,
+      lastSeenAt: null,
+      config: [],
+    });
+    expect(await store.tasks.find(taskId)).toMatchObject({
+      status: 'pending',
+      createdAt: new Date('2030-01-01T00:00:00Z'),
+      databases: [{ label: 'default', parameters: '{}' }],
+    });
+    expect(await store.runs.find(runId)).toMatchObject({
+      organizationId,
+      finishedAt: null,
+      node: { id: nodeId, isOnline: false },
+    });
+    expect(await store.runs.find(999)).toBeUndefined();
+    expect(await store.collaborations.list({ encrypted: true }, PAGE)).toMatchObject({ total: 1 });
+  });
+
+  it('keeps all of a transaction or nothing', async () => {
+    const failure = store.transaction(async (tx) => {
+      await addOrganization(tx, 'South');
+      throw new Error('stop');
+    });
+    await expect(failure).rejects.toThrow('stop');
+    expect((await store.organizations.list({}, PAGE)).total).toBe(0);
+  });
+
+  it('lets transactions follow one another', async () => {
+    await Promise.all(
+      Array.from({ length: 10 }, () =>
+        store.transaction(async (tx) => addOrganization(tx, `o${await count(tx)}`)),
+      ),
+    );
+    expect(await count(store)).toBe(10);
+  });
+
+  it.each<[string, (store: Store, ids: Awaited<ReturnType<typeof fill>>) => Promise<unknown>]>([
+    ['a second organization of a name', (s) => addOrganization(s, 'North')],
+    [
+      'a second node of an organization in a collaboration',
+      (s, ids) => s.nodes.create({ ...ids, name: 'x', apiKeyDigest: 'x', vpnId: 'x' }),
+    ],
+    [
+      'a port of a node that is taken',
+      async (s, { runId, nodeId }) => {
+        const port = { runId, nodeId, port: 49_152, protocol: 'tcp', label: null } as const;
+        await s.ports.create({ ...port, protocol: 'udp' });
+        await s.ports.create(port);
+        await s.ports.create(port);
+      },
+    ],
+    [
+      'a member that does not exist',
+      (s, { collaborationId }) => s.collaborations.setMembers(collaborationId, [99]),
+    ],
+  ])('refuses %s', async (_what, act) => {
+    const ids = await fill(store);
+    await expect(act(store, ids)).rejects.toMatchObject({ code: 'V6_REQUEST_CONFLICT' });
+  });
+
+  it('never gives an id twice, of tasks and of jobs', async () => {
+    const ids = await fill(store);
+    await store.tasks.remove(ids.taskId);
+    const next = await store.tasks.find(await newTask(store, ids));
+    expect(next?.id).toBeGreaterThan(ids.taskId);
+    expect(next?.jobId).toBe(2);
+  });
+
+  it('removes with a record all that hangs on it', async () => {
+    const ids = await fill(store);
+    const child = await newTask(store, ids, ids.taskId);
+    const grandchild = await newTask(store, ids, child);
+    expect(await store.tasks.family(ids.taskId)).toStrictEqual([ids.taskId, child, grandchild]);
+    await store.vpnGrants.save({
+      nodeId: ids.nodeId,
+      current: 'x',
+      previous: null,
+      profile: null,
+      expiresAt: null,
+    });
+    await store.tasks.remove(ids.taskId);
+    expect((await store.runs.list({}, PAGE)).total).toBe(0);
+    await store.nodes.remove(ids.nodeId);
+    expect(await store.vpnGrants.find(ids.nodeId)).toBeUndefined();
+    await store.organizations.remove(ids.organizationId);
+    expect(await store.organizations.find(ids.organizationId)).toBeUndefined();
+  });
+
+  it('finds addresses with one query that goes over indexes', async () => {
+    const { runId, nodeId, taskId, organizationId } = await fill(store);
+    await store.ports.create({ runId, nodeId, port: 49_152, protocol: 'udp', label: 'com' });
+    const query = {
+      runId,
+      taskId,
+      organizationId,
+      label: undefined,
+      tasks: { own: true, children: true, parentId: undefined },
+      organizations: 'all',
+    } as const;
+    expect(await store.ports.addresses(query)).toMatchObject([
+      { port: 49_152, protocol: 'udp', ip: null },
+    ]);
+    expect(await store.ports.addresses({ ...query, runId: 999 })).toStrictEqual([]);
+    await store.runs.update(runId, { status: 'active' });
+    await store.nodes.update(nodeId, { isOnline: true, ip: '10.76.0.5' });
+    expect(await store.ports.addresses({ ...query, runId: 999 })).toHaveLength(1);
+  });
+
+  it('refuses to sort by what is no column of the list', async () => {
+    const sort = [{ column: 'api_key_digest', descending: false }];
+    await expect(store.nodes.list({}, { ...PAGE, sort })).rejects.toMatchObject({
+      code: 'V6_REQUEST_INVALID',
+    });
+  });
+
+  it('says when it cannot be asked', async () => {
+    const closed = await open('sqlite:///:memory:');
+    await closed.close();
+    await expect(closed.check()).rejects.toMatchObject({ code: 'V6_DATABASE' });
+  });
+});
+
+describe('the database file', () => {
+  it('is for its owner only, and flushes every commit', async () => {
+    const store = await open('sqlite:///data.sqlite');
+    await fill(store);
+    expect(statSync(file()).mode & 0o777).toBe(0o600);
+    expect(statSync(`${file()}-wal`).mode & 0o777).toBe(0o600);
+    await store.close();
+  });
+
+  it('keeps its data over a restart, and migrates once', async () => {
+    const first = await open('sqlite:///data.sqlite');
+    const { taskId } = await fill(first);
+    await first.close();
+    const second = await open('sqlite:///data.sqlite');
+    expect(await second.tasks.find(taskId)).toMatchObject({ id: taskId });
+    expect(await second.users.roles()).toHaveLength(1);
+    await second.close();
+  });
+
+  it('of a newer version is left alone', async () => {
+    await (await open('sqlite:///data.sqlite')).close();
+    const db = new DatabaseSync(file());
+    db.exec(`insert into kysely_migration values ('9999-future', '2040-01-01')`);
+    db.close();
+    await expect(open('sqlite:///data.sqlite')).rejects.toMatchObject({ code: 'V6_DATABASE' });
+  });
+
+  it('that cannot be opened is named', async () => {
+    await expect(open('sqlite:///no/such/folder/x.sqlite')).rejects.toMatchObject({
+      code: 'V6_DATABASE',
+      message: expect.stringContaining('no/such/folder'),
+    });
+  });
+
+  it('is found as SQLAlchemy spells it', () => {
+    expect(sqliteFile('sqlite:///x.sqlite', '/data')).toBe('/data/x.sqlite');
+    expect(sqliteFile('sqlite:////abs/x.sqlite', '/data')).toBe('/abs/x.sqlite');
+    expect(() => sqliteFile('postgresql://u:p@h/db', '/data')).toThrow(/SQLite only/);
+  });
+});
