@@ -2,14 +2,23 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
-/** A folder of its own for one test, gone at the end of `await using`. Its path is short: unix sockets have 107 bytes. */
-export interface TempFolder extends AsyncDisposable {
+/** A folder of its own for one test file. Its path is short: unix sockets have 107 bytes. */
+export interface TempFolder {
   readonly path: string;
-  remove(): Promise<void>;
+  readonly remove: () => Promise<void>;
 }
 
 export async function tempFolder(): Promise<TempFolder> {
   const folder = await mkdtemp(path.join(tmpdir(), 'v6-'));
-  const remove = (): Promise<void> => rm(folder, { recursive: true, force: true });
-  return { path: folder, remove, [Symbol.asyncDispose]: remove };
+  return { path: folder, remove: () => rm(folder, { recursive: true, force: true }) };
+}
+
+/** A folder for one test, gone when it ends. */
+export async function inTempFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
+  const folder = await tempFolder();
+  try {
+    return await work(folder.path);
+  } finally {
+    await folder.remove();
+  }
 }
