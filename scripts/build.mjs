@@ -5,6 +5,7 @@ import * as fs from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { BUILD_INPUTS, hashInputs, writeStamp } from './inputs.mjs';
+import { writeManifest } from './manifest.mjs';
 
 const root = path.join(path.dirname(fileURLToPath(import.meta.url)), '..');
 
@@ -31,21 +32,6 @@ async function removeOrphans() {
   }
 }
 
-/** The same text that `oclif manifest` writes, without loading the rest of that tool. */
-async function writeManifest() {
-  const { Plugin } = await import('@oclif/core');
-  const plugin = new Plugin({
-    errorOnManifestCreate: true,
-    ignoreManifest: true,
-    respectNoCacheDefault: true,
-    root,
-    type: 'core',
-  });
-  await plugin.load();
-  const file = path.join(root, 'oclif.manifest.json');
-  await fs.writeFile(file, JSON.stringify(plugin.manifest, null, 2));
-}
-
 try {
   const hash = await hashInputs(root, BUILD_INPUTS);
   await removeOrphans();
@@ -58,7 +44,7 @@ try {
     run(process.execPath, [path.join(root, 'scripts/bundle.mjs')]),
   ]);
   for (const { reason } of ended) if (reason !== undefined) throw reason;
-  await writeManifest();
+  await writeManifest(root, { indent: 2 });
   await writeStamp(root, 'build', hash);
 } catch (error) {
   process.stderr.write(`${error.message}\n`);

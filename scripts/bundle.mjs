@@ -10,6 +10,7 @@ import { isBuiltin } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { BUILD_INPUTS, hashInputs, isStampCurrent, writeStamp } from './inputs.mjs';
+import { writeManifest } from './manifest.mjs';
 
 /**
  * What dockerode and docker-modem load at start and we never use: ssh transport, and the two halves of BuildKit sessions.
@@ -156,19 +157,6 @@ async function writePackage(root, out) {
     oclif: own,
   };
   await fs.writeFile(path.join(out, 'package.json'), `${JSON.stringify(text, null, 2)}\n`);
-}
-
-async function writeManifest(out) {
-  const { Plugin } = await import('@oclif/core');
-  const plugin = new Plugin({
-    errorOnManifestCreate: true,
-    ignoreManifest: true,
-    respectNoCacheDefault: true,
-    root: out,
-    type: 'core',
-  });
-  await plugin.load();
-  await fs.writeFile(path.join(out, 'oclif.manifest.json'), JSON.stringify(plugin.manifest));
 }
 
 /** Replaces dist/bundle; a failure leaves the old one. */

@@ -11,6 +11,7 @@ export const BUILD_INPUTS = [
   'package-lock.json',
   'tsconfig.json',
   'scripts/bundle.mjs',
+  'scripts/manifest.mjs',
 ];
 
 const byCodeUnit = (a, b) => (a < b ? -1 : Number(a > b));
