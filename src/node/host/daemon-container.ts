@@ -53,8 +53,14 @@ export function planDaemonContainer(input: DaemonContainerInput): ContainerSpec 
       '--vpn-image',
       images.vpn,
     ],
-    // tini is not process 1 among the host's processes: it must say so to get the orphans.
-    env: { ...user.folders, V6_HOST_UID: String(user.uid), TINI_SUBREAPER: '1' },
+    env: {
+      ...user.folders,
+      V6_HOST_UID: String(user.uid),
+      // tini is not process 1 among the host's processes: it must say so to get the orphans.
+      TINI_SUBREAPER: '1',
+      // url.parse() in the engine's client library; nothing that a reader of the log could mend.
+      NODE_OPTIONS: '--disable-warning=DEP0169',
+    },
     networkMode: 'host',
     pidMode: 'host',
     ...(input.hosts === undefined ? {} : { hosts: input.hosts }),

@@ -93,7 +93,7 @@ async function refuseMissingImages({ engine }: StartDeps, { images }: StartInput
   }
 }
 
-/** Nothing of that name may be in the way: what runs is left alone, what a crash left is removed. */
+/** Nothing of that name may be in the way: a daemon that runs is left alone, one that ended goes. */
 async function makeRoom(deps: StartDeps, context: Context): Promise<void> {
   const name = names.node(context.name, context.scope);
   const found = await findDaemon(deps.engine, context);
@@ -106,7 +106,8 @@ async function makeRoom(deps: StartDeps, context: Context): Promise<void> {
       details: { container: name },
     });
   }
-  if (found !== undefined) await removeLeftovers(deps, context);
+  // Only the daemon's container: what else a crash left, the new daemon takes over or removes.
+  if (found !== undefined) await deps.engine.containers.remove(found.id);
 }
 
 function isAlive({ state }: ContainerState): boolean {

@@ -117,6 +117,7 @@ describe('startNode', () => {
         XDG_RUNTIME_DIR: '/run/user/1000',
         V6_HOST_UID: '1000',
         TINI_SUBREAPER: '1',
+        NODE_OPTIONS: '--disable-warning=DEP0169',
       },
       networkMode: 'host',
       pidMode: 'host',
@@ -204,12 +205,15 @@ describe('startNode', () => {
     expect((await engine.containers.find(CONTAINER))?.state).toBe('running');
   });
 
-  it('takes the place of a node that a crash left', async () => {
+  it('takes the place of a daemon that crashed, and leaves its runs to the new one', async () => {
     const engine = engineWith();
     await startNode(deps(engine), input);
+    const labels = labelsFor({ kind: 'algorithm', scope: 'user', node: 'alpha', run: 41 });
+    await engine.containers.create({ ...STRANGER, name: 'run-41', labels });
     engine.end(CONTAINER, 137);
     await startNode(deps(engine), input);
     expect((await engine.containers.find(CONTAINER))?.state).toBe('running');
+    expect(engine.held().containers).toContain('run-41');
   });
 
   it("does not touch a stranger's container of that name", async () => {
