@@ -1,4 +1,4 @@
-import { homedir, userInfo } from 'node:os';
+import { homedir } from 'node:os';
 import path from 'node:path';
 import { Flags } from '@oclif/core';
 import { type Context, contextFor, type HostFolders } from '../core/context.ts';
@@ -10,7 +10,7 @@ export function hostFolders(env: NodeJS.ProcessEnv): HostFolders {
   return {
     home: env.HOME ?? homedir(),
     // In the daemon's container everybody is root: it is told for whom on the host it works.
-    isRoot: (env.V6_HOST_UID ?? String(userInfo().uid)) === '0',
+    isRoot: (env.V6_HOST_UID ?? String(process.getuid?.() ?? 0)) === '0',
     xdgConfigHome: env.XDG_CONFIG_HOME,
     xdgDataHome: env.XDG_DATA_HOME,
     xdgCacheHome: env.XDG_CACHE_HOME,
