@@ -60,7 +60,7 @@ describe('v6 vpn test', () => {
     serveEchoTasks(server);
     const { status, stdout, stderr } = await vpnTest();
     expect(stderr).toContain('Task 1 runs on 3 of 3 nodes.\n');
-    expect(stdout.match(/ok \d+\.\d\d ms/g)).toHaveLength(18);
+    expect(stdout.match(/ok \d+(\.\d+)? ms/g)).toHaveLength(18);
     expect(stdout).toContain('18 of 18 pairs passed, 0 failed');
     expect(status).toBe(0);
     expect(server.tasks[0]).toMatchObject({ image: `v6-echo:${V6_VERSION}`, collaboration: 1 });
@@ -151,10 +151,13 @@ describe('v6 vpn test', () => {
   it('ends the task and exits with 130 on Ctrl-C', async () => {
     addNodes(1, 2);
     await logIn();
+    let isInterrupted = false;
     const result = await runCli(['vpn', 'test'], {
       env: env(),
       onStderr: (text, interrupt) => {
-        if (text.includes('Task 1 runs') && !text.includes('Interrupted')) interrupt();
+        if (isInterrupted || !text.includes('Task 1 runs')) return;
+        isInterrupted = true;
+        interrupt();
       },
     });
     expect(result.status).toBe(130);
@@ -164,7 +167,7 @@ describe('v6 vpn test', () => {
 
   it('ends a task that does not end within --timeout, and counts its pairs as failed', async () => {
     addNodes(1);
-    const { status, stdout } = await vpnTest('--json', '--timeout', '5');
+    const { status, stdout } = await vpnTest('--json', '--timeout', '1');
     const report = JSON.parse(stdout) as VpnTestReport;
     expect(status).toBe(3);
     expect(server.killed).toEqual([1]);

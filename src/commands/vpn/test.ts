@@ -44,7 +44,7 @@ Exit status 0: all pairs passed; 3: a pair failed, or there was no node to test.
     timeout: Flags.integer({
       description: 'limit for the whole test, in seconds',
       default: 120,
-      min: 5,
+      min: 1,
       max: 3600,
     }),
   };
