@@ -32,8 +32,8 @@ export function portalContainer(input: ContainerInput): ContainerSpec {
       { source: settings.dataDir, target: settings.dataDir },
       { source: settings.runDir, target: settings.runDir },
     ],
-    // A writable home for what the runtime caches.
-    env: { HOME: '/tmp' },
+    // A writable home for what the runtime caches. Without SHELL oclif asks the password file, which has no such user.
+    env: { HOME: '/tmp', SHELL: '/bin/false' },
     tmpfs: ['/tmp'],
     capabilities: [],
     readOnlyRoot: true,

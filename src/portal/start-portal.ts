@@ -1,3 +1,4 @@
+import path from 'node:path';
 import type { Context } from '../core/context.ts';
 import { names } from '../core/labels.ts';
 import { bringUp, type Undo } from './bring-up.ts';
@@ -88,8 +89,8 @@ async function writeFiles(
   undo: Undo,
 ): Promise<boolean> {
   const paths = portalPaths(settings);
-  if (await files.ensureFolder(settings.dataDir)) undo.push(() => files.remove(settings.dataDir));
-  if (await files.ensureFolder(settings.runDir)) undo.push(() => files.remove(settings.runDir));
+  await makeFolder(files, settings.dataDir, undo);
+  await makeFolder(files, settings.runDir, undo);
   await files.ensureFolder(paths.clientConfigs);
   await files.ensureFolder(paths.vpnRun);
   const isNewPassword = await writeSecret(files, paths.passwordFile, password);
@@ -106,6 +107,18 @@ async function writeFiles(
     );
   }
   return isNewPassword || isNewClientSecret;
+}
+
+/** Taken back with the parents that had to be made, as far as nobody else uses them by then. */
+async function makeFolder(files: PortalFiles, folder: string, undo: Undo): Promise<void> {
+  const first = await files.ensureFolder(folder);
+  if (first === undefined) return;
+  undo.push(async () => {
+    await files.remove(folder);
+    for (let at = path.dirname(folder); at.startsWith(first); at = path.dirname(at)) {
+      await files.removeIfEmpty(at);
+    }
+  });
 }
 
 async function writeSecret(

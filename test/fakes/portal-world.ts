@@ -62,10 +62,10 @@ export class FakePortalFiles implements PortalFiles {
     );
   }
 
-  ensureFolder(folder: string): Promise<boolean> {
+  ensureFolder(folder: string): Promise<string | undefined> {
     const isNew = !this.folders.has(folder);
     this.folders.add(folder);
-    return Promise.resolve(isNew);
+    return Promise.resolve(isNew ? folder : undefined);
   }
 }
 

@@ -40,10 +40,7 @@ export const portalFiles: PortalFiles = {
     }),
 
   ensureFolder: (folder) =>
-    attempt('make', folder, async () => {
-      const made = await mkdir(folder, { recursive: true, mode: 0o700 });
-      return made !== undefined;
-    }),
+    attempt('make', folder, () => mkdir(folder, { recursive: true, mode: 0o700 })),
 };
 
 async function writeWhole(file: string, text: string): Promise<void> {

@@ -1,17 +1,15 @@
 import { createSocket } from 'node:dgram';
 import { stat } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { userInfo } from 'node:os';
 import type { PortalHost } from '../../portal/interfaces/host.ts';
 
 type Port = Parameters<PortalHost['isPortFree']>[0];
 
 /** The machine that the command runs on, but for its routes: who runs it, its devices, its free ports. */
 export function openPortalHost(): Omit<PortalHost, 'routes'> {
-  const { uid, gid } = userInfo();
   return {
-    uid,
-    gid,
+    uid: process.getuid?.() ?? 0,
+    gid: process.getgid?.() ?? 0,
     hasTunDevice,
     isPortFree: (port) => (port.protocol === 'tcp' ? isTcpFree(port) : isUdpFree(port)),
   };

@@ -10,6 +10,6 @@ export interface PortalFiles {
   removeIfEmpty(folder: string): Promise<void>;
   /** Names in a folder; none when the folder is absent. */
   list(folder: string): Promise<readonly string[]>;
-  /** Mode 0700, with its parents. True when it did not exist before. */
-  ensureFolder(folder: string): Promise<boolean>;
+  /** Mode 0700, with its parents. The topmost folder that had to be made; undefined when all were there. */
+  ensureFolder(folder: string): Promise<string | undefined>;
 }

@@ -68,10 +68,12 @@ beforeEach(() => {
   };
 });
 
+async function isUp(name: string): Promise<boolean> {
+  return !silent.has(name) && (await engine.containers.find(name))?.state === 'running';
+}
+
 /** Answers as the containers would, unless one of them is in `silent`. */
 function adminOf(): PortalAdmin {
-  const isUp = async (name: string): Promise<boolean> =>
-    !silent.has(name) && (await engine.containers.find(name))?.state === 'running';
   return {
     report: async (socket): Promise<PortalReport> => {
       if (!(await isUp(PORTAL))) {
