@@ -3,6 +3,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { openManagement } from '../../src/adapters/openvpn/management.ts';
 import { systemClock } from '../../src/core/clock.ts';
+import { isV6Error } from '../../src/core/errors.ts';
 import { bridgeName } from '../../src/core/labels.ts';
 import { silentLogger } from '../../src/core/logger.ts';
 import { addressAt, type Cidr, type Ipv4 } from '../../src/core/net/ipv4.ts';
@@ -17,7 +18,8 @@ import { type TempFolder, tempFolder } from './temp-folder.ts';
 import { until } from './wait.ts';
 
 export const VPN_SUBNET = '10.202.0.0/16' as Cidr;
-const UPLINK_SUBNET = '10.201.240.0/24' as Cidr;
+/** Labs that stand at the same time, each with an uplink and a range for its slots. */
+const LABS = 15;
 const DAY_MS = 86_400_000;
 const ECHO_TCP = 'socat TCP-LISTEN:8888,fork,reuseaddr EXEC:cat';
 const ECHO_UDP = 'socat UDP-RECVFROM:8888,fork EXEC:cat';
@@ -41,32 +43,28 @@ export class VpnLab {
   readonly folder: TempFolder;
   readonly uplink: string;
   readonly bridge: string;
-  readonly serverAddress = addressAt(UPLINK_SUBNET, 10);
+  readonly serverAddress: Ipv4;
   readonly nodes: LabNode[] = [];
   readonly #pki = createCertificateMaker();
   readonly #staticKey = renderStaticKey(randomBytes(256));
   #authority: { certificate: string; privateKey: string } | undefined;
 
-  private constructor(sandbox: Sandbox, folder: TempFolder) {
+  readonly #index: number;
+
+  private constructor(sandbox: Sandbox, folder: TempFolder, index: number) {
     this.sandbox = sandbox;
     this.folder = folder;
-    this.uplink = `v6a-test-${sandbox.id}`;
+    this.#index = index;
+    this.uplink = uplinkName(sandbox);
     this.bridge = bridgeName('v6a', this.uplink);
+    this.serverAddress = addressAt(uplinkSubnet(index), 10);
   }
 
   static async open(name: string): Promise<VpnLab> {
     const sandbox = await dockerSandbox(name);
     await removeClients(sandbox, name);
-    const lab = new VpnLab(sandbox, await tempFolder());
-    await sandbox.engine.networks.ensure({
-      name: lab.uplink,
-      labels: sandbox.labels,
-      subnet: UPLINK_SUBNET,
-      gateway: addressAt(UPLINK_SUBNET, 1),
-      bridge: lab.bridge,
-      form: 'uplink',
-    });
-    return lab;
+    const index = await takeUplink(sandbox);
+    return new VpnLab(sandbox, await tempFolder(), index);
   }
 
   get engine(): Sandbox['engine'] {
@@ -113,23 +111,27 @@ export class VpnLab {
   }
 
   /** A node with its networks, its slots and its VPN client, not yet connected. */
-  async addNode(number: number, more: { readonly slots?: number } = {}): Promise<LabNode> {
+  async addNode(
+    number: number,
+    more: { readonly slots?: number; readonly vpnSubnet?: undefined } = {},
+  ): Promise<LabNode> {
     const name = `${this.sandbox.id}-${number}`;
-    const range = `10.201.${number}.0/24` as Cidr;
+    // Number 1 to 15: the ranges of one lab lie side by side.
+    const range = `10.201.${this.#index * 16 + number}.0/24` as Cidr;
     const owner = { scope: 'user', node: name } as const;
     const slots = Array.from({ length: more.slots ?? 1 }, (_, index) =>
       slotAt(owner, range, index),
     );
     for (const slot of slots) await this.addSlotNetwork(owner, slot);
     const runDir = path.join(this.folder.path, `n${number}`);
-    const uplinkAddress = addressAt(UPLINK_SUBNET, 20 + number);
+    const uplinkAddress = addressAt(uplinkSubnet(this.#index), 20 + number);
     const deps: VpnClientDeps = {
       engine: this.engine,
       image: this.sandbox.image,
       node: { name, scope: 'user' },
       runDir,
       uplink: { network: this.uplink, address: uplinkAddress },
-      vpnSubnet: VPN_SUBNET,
+      vpnSubnet: 'vpnSubnet' in more ? undefined : VPN_SUBNET,
       isolatedRange: range,
       openManagement,
       logger: silentLogger,
@@ -305,6 +307,30 @@ export class VpnLab {
       notBefore: new Date(Date.now() - DAY_MS),
       notAfter: new Date(Date.now() + DAY_MS),
     };
+  }
+}
+
+const uplinkName = ({ id }: Sandbox): string => `v6a-test-${id}`;
+const uplinkSubnet = (index: number): Cidr => `10.201.${240 + index}.0/24` as Cidr;
+
+/** The first uplink subnet that no other lab has. */
+async function takeUplink(sandbox: Sandbox): Promise<number> {
+  const name = uplinkName(sandbox);
+  for (let index = 0; ; index += 1) {
+    const subnet = uplinkSubnet(index);
+    try {
+      await sandbox.engine.networks.ensure({
+        name,
+        labels: sandbox.labels,
+        subnet,
+        gateway: addressAt(subnet, 1),
+        bridge: bridgeName('v6a', name),
+        form: 'uplink',
+      });
+      return index;
+    } catch (error) {
+      if (!isV6Error(error, 'V6_NET_OVERLAP') || index + 1 >= LABS) throw error;
+    }
   }
 }
 

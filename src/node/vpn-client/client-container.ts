@@ -4,6 +4,7 @@ import { LABEL, names, type Scope } from '../../core/labels.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Cidr, Ipv4 } from '../../core/net/ipv4.ts';
 import type { Slot } from '../../core/vpn/slot.ts';
+import { slotNetwork } from '../slots/slot-plan.ts';
 import { type ClientContainer, clientContainerSpec, SETTINGS_LABEL } from './container-spec.ts';
 
 export interface ContainerDeps {
@@ -60,7 +61,8 @@ export class ClientContainerKeeper {
   async create(slots: readonly Slot[]): Promise<void> {
     const { containers } = this.#deps.engine;
     await containers.remove(this.name);
-    const id = await containers.create(clientContainerSpec(await this.#input(), slots));
+    const usable = await this.#withNetworks(slots);
+    const id = await containers.create(clientContainerSpec(await this.#input(), usable));
     try {
       await containers.start(id);
     } catch (error) {
@@ -74,12 +76,9 @@ export class ClientContainerKeeper {
     }
   }
 
-  /**
-   * Brings a container back that does not run. A slot whose network is gone (`docker network prune`) would keep it from
-   * starting: such slots are left out, and attached again when their network is there.
-   */
+  /** Brings a container back that does not run: the present one where the engine can start it, else a new one. */
   async revive(slots: readonly Slot[]): Promise<void> {
-    const { containers, networks } = this.#deps.engine;
+    const { containers } = this.#deps.engine;
     const present = await this.find();
     if (present?.state === 'running') return;
     if (present) {
@@ -93,8 +92,7 @@ export class ClientContainerKeeper {
         });
       }
     }
-    const found = await Promise.all(slots.map((slot) => networks.find(slot.network)));
-    await this.create(slots.filter((_, index) => found[index] !== undefined));
+    await this.create(slots);
   }
 
   /** Connects the container to a slot's network; connected with that address already: nothing. */
@@ -123,6 +121,39 @@ export class ClientContainerKeeper {
       if (!wanted.has(network)) await this.#deps.engine.networks.disconnect(network, this.name);
     }
     for (const slot of slots) await this.attach(slot);
+  }
+
+  /**
+   * The slots whose network is there. A missing one (`docker network prune` while the client stood still) would keep the
+   * container from starting: it is made anew, and left out where that fails.
+   */
+  async #withNetworks(slots: readonly Slot[]): Promise<readonly Slot[]> {
+    const { networks } = this.#deps.engine;
+    const { name: node, scope } = this.#deps.node;
+    const usable: Slot[] = [];
+    for (const slot of slots) {
+      try {
+        if (!(await networks.find(slot.network)))
+          await networks.ensure(slotNetwork({ scope, node }, slot));
+        usable.push(slot);
+      } catch (error) {
+        this.#deps.logger.warn('The network of a slot is gone and cannot be made anew', {
+          network: slot.network,
+          error,
+        });
+      }
+    }
+    return usable;
+  }
+
+  /** The last lines that the container printed: evidence for why it does not run. */
+  async lastWords(): Promise<string> {
+    try {
+      return (await this.#deps.engine.containers.logs(this.name, { tail: 5 })).trim();
+    } catch {
+      // There is no container: it has nothing to say, and the failure that led here is reported.
+      return '';
+    }
   }
 
   async #input(): Promise<ClientContainer> {

@@ -89,7 +89,7 @@ class DockerVpnClient implements VpnClient {
       await this.#adoptCredential();
       await this.#saveState();
       await this.#container.ensure([...this.#slots.values()]);
-      await this.#open();
+      await this.#openOrRemove();
       this.#management = this.#deps.openManagement(this.#folder.managementSocket);
       this.#watch.attach(this.#management);
       void this.#follow();
@@ -305,6 +305,21 @@ class DockerVpnClient implements VpnClient {
       }
     }
     return (await this.#open()).run(command);
+  }
+
+  /** At the start a client without rules is of no use to anybody: it goes, and its last words are the reason. */
+  async #openOrRemove(): Promise<void> {
+    try {
+      await this.#open();
+    } catch (error) {
+      const lastWords = await this.#container.lastWords();
+      await this.#container.remove();
+      const { code, message } = toV6Error(error);
+      throw new V6Error(code, `The VPN client did not start: ${lastWords || message}`, {
+        hints: ['The kernel must have nf_tables and tun: `modprobe nf_tables tun`.'],
+        cause: error,
+      });
+    }
   }
 
   /** A stream into a running container that has all of the desired state. */
