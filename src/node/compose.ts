@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { type Clock, systemClock } from '../core/clock.ts';
 import type { NodeConfig } from '../core/config/node-config.ts';
@@ -34,7 +33,9 @@ export interface NodeInput extends DaemonOptions {
  */
 export async function composeNode(input: NodeInput): Promise<NodeDaemon> {
   const { context, vpnImage } = input;
-  const config = parseNodeConfig(await readConfig(context.configFile), context.configFile);
+  const { hostFiles } = await import('../adapters/host-files/host-files.ts');
+  const text = await hostFiles.readConfig(context.configFile);
+  const config = parseNodeConfig(text, context.configFile);
   const clock = systemClock;
   const logger = input.logger ?? (await composeLogger(context, config));
   const engine = input.engine ?? (await composeEngine());
@@ -113,7 +114,7 @@ async function composeServerSide(
     token: session,
     clock,
     logger,
-    info: nodeInfo(config),
+    ...(config.shareConfig ? { info: nodeInfo(config) } : {}),
   });
   const proxy = new SlotProxy(createProxyUpstream(session.baseUrl), logger, {
     folder: path.join(runDir, 'proxy'),
@@ -166,16 +167,4 @@ async function composeLogger({ name, scope }: Context, config: NodeConfig): Prom
 async function composeEngine(): Promise<Engine> {
   const { connectEngine } = await import('../adapters/docker/engine.ts');
   return connectEngine({ env: process.env });
-}
-
-async function readConfig(file: string): Promise<string> {
-  try {
-    return await readFile(file, 'utf8');
-  } catch (error) {
-    throw new V6Error('V6_CONFIG_NOT_FOUND', `The configuration ${file} cannot be read`, {
-      cause: error,
-      hints: ['Give its name (--name) or its path (--config).'],
-      details: { file },
-    });
-  }
 }

@@ -31,6 +31,7 @@ export const nodeConfig = (changes: Partial<NodeConfig> = {}): NodeConfig => ({
   algorithmEnv: {},
   limits: { memoryBytes: undefined, pids: 100 },
   shareAlgorithmLogs: true,
+  shareConfig: true,
   logLevel: 'info',
   ...changes,
 });

@@ -49,6 +49,7 @@ export function parseNodeConfig(text: string, file: string): NodeConfig {
     algorithmEnv: read.textMap('algorithm_env'),
     limits: limits(read),
     shareAlgorithmLogs: read.flag('share_algorithm_logs') ?? true,
+    shareConfig: read.flag('share_config') ?? true,
     logLevel: logLevel(read),
   };
   refuseSmallRange(read, config);

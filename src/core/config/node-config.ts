@@ -31,6 +31,8 @@ export interface NodeConfig {
   /** Ours, `algorithm_limits`: per container. */
   readonly limits: { readonly memoryBytes: number | undefined; readonly pids: number };
   readonly shareAlgorithmLogs: boolean;
+  /** `share_config`: tell the server which databases and algorithms this node offers. */
+  readonly shareConfig: boolean;
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
 }
 

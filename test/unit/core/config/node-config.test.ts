@@ -66,6 +66,7 @@ docker_services:
       algorithmEnv: { THREADS: '4' },
       limits: { memoryBytes: undefined, pids: 1024 },
       shareAlgorithmLogs: false,
+      shareConfig: true,
       logLevel: 'debug',
     });
   });
