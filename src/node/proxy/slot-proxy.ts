@@ -63,6 +63,7 @@ export class SlotProxy {
     server.maxConnections = MAX_CONNECTIONS_PER_SLOT;
     server.requestTimeout = 0;
     server.headersTimeout = 20_000;
+    server.keepAliveTimeout = 30_000;
     this.#servers.set(index, server);
     const socket = this.socketOf(index);
     try {

@@ -143,9 +143,16 @@ export class RunManager {
     }
     if (task === undefined) {
       const ids = new Set(open.map(({ id }) => id));
-      for (const entry of before) if (!ids.has(entry.run)) this.#end(entry, 'closed');
+      for (const entry of before) if (!ids.has(entry.run)) await this.#endIfClosed(entry);
     }
     this.#startReady();
+  }
+
+  /** A run may slip through a list of several pages while others end: only a second reading of its own task ends it. */
+  async #endIfClosed(entry: Entry): Promise<void> {
+    if (entry.execution.isEnding) return;
+    const open = await this.#deps.runs.listOpen(entry.task, this.#life);
+    if (!open.some(({ id }) => id === entry.run)) this.#end(entry, 'closed');
   }
 
   #startReady(): void {

@@ -1,10 +1,16 @@
 import { readdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it } from 'vitest';
 import { createHostView, parseRoutes } from '../../../../src/adapters/host/host-view.ts';
 import { createNetworkChoiceStore } from '../../../../src/adapters/host/network-choice-store.ts';
 import { parseCidr } from '../../../../src/core/net/ipv4.ts';
-import { tempFolder } from '../../../support/temp-folder.ts';
+import { type TempFolder, tempFolder } from '../../../support/temp-folder.ts';
+
+let temp: TempFolder;
+beforeEach(async () => {
+  temp = await tempFolder();
+});
+afterEach(() => temp.remove());
 
 const TABLE = `Iface	Destination	Gateway 	Flags	RefCnt	Use	Metric	Mask		MTU	Window	IRTT
 eth0	00000000	0102A8C0	0003	0	0	0	00000000	0	0	0
@@ -23,7 +29,6 @@ it('reads the routes of the kernel, without the default ones', () => {
 });
 
 it('says that it cannot read routes, and does not take that for none', async () => {
-  await using temp = await tempFolder();
   await expect(createHostView(temp.path).routes()).rejects.toMatchObject({
     code: 'V6_FIREWALL_READ',
   });
@@ -34,7 +39,6 @@ it('knows the addresses of this host', () => {
 });
 
 it('keeps the chosen ranges; a damaged file is as good as none', async () => {
-  await using temp = await tempFolder();
   const store = createNetworkChoiceStore(temp.path);
   expect(await store.find()).toBeUndefined();
   const choice = { isolatedRange: parseCidr('10.230.0.0/22', ''), uplinkSubnet: undefined };
