@@ -29,6 +29,8 @@ export async function buildApp(deps: AppDeps): Promise<App> {
     logger: false,
     bodyLimit: 1024 * 1024,
     forceCloseConnections: true,
+    // Behind a proxy on this machine everybody would look like one caller, and one guesser could keep all users out.
+    trustProxy: 'loopback',
     routerOptions: { ignoreTrailingSlash: true },
   }).withTypeProvider<ZodTypeProvider>();
   app.setValidatorCompiler(validatorCompiler);

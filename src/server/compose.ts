@@ -17,7 +17,7 @@ import { createServerLogger } from './logging.ts';
 import { createEventHub } from './services/events.ts';
 import { createLogin } from './services/login.ts';
 import { createPresence } from './services/presence.ts';
-import { createVpnService } from './services/vpn.ts';
+import { createVpnService, type VpnService } from './services/vpn.ts';
 import { attachSockets } from './socket/server.ts';
 
 export interface StartServerInput {
@@ -55,8 +55,6 @@ export async function startServer(input: StartServerInput): Promise<RunningServe
     const passwordFile = await ensureFirstUser(store, dataDir);
     if (passwordFile !== undefined)
       logger.info('First start: the password of user root is in a file', { file: passwordFile });
-    // This process is the only one, so nobody is connected yet.
-    await store.nodes.setAllOffline();
     return await listen({ ...input, logger, store, keys, passwordFile });
   } catch (error) {
     await store.close();
@@ -81,8 +79,6 @@ async function listen(input: ListenInput): Promise<RunningServer> {
   });
   const graceMs = input.offlineGraceMs ?? 5000;
   const presence = createPresence({ store, events, clock, logger, graceMs });
-  const portal =
-    input.portal ?? (config.vpn === undefined ? undefined : createPortalConnector(config.vpn));
   const app = await buildApp({
     store,
     tokens,
@@ -91,12 +87,21 @@ async function listen(input: ListenInput): Promise<RunningServer> {
     clock,
     logger,
     login: createLogin({ store, tokens, clock, apiKeyDigestKey: keys.apiKey }),
-    vpn: portal && createVpnService({ store, portal, clock, logger, key: keys.vpnTokens }),
+    vpn: vpnOf(input, clock),
     apiKeyDigestKey: keys.apiKey,
     apiPath: config.apiPath,
     vpnTrustedNetworks: config.vpnTrustedNetworks,
   });
-  const sockets = attachSockets(app.server, { store, tokens, presence, events, logger });
+  const { promise: ready, resolve: open } = Promise.withResolvers<void>();
+  const sockets = attachSockets(app.server, {
+    store,
+    tokens,
+    presence,
+    events,
+    logger,
+    clock,
+    ready,
+  });
   const close = async (): Promise<void> => {
     await sockets.close();
     // After the sockets, whose ends would start new waits.
@@ -109,7 +114,21 @@ async function listen(input: ListenInput): Promise<RunningServer> {
     await close();
     throw toListenError(error, config);
   }
+  // The port is ours, so no other process serves this database: nobody is connected yet.
+  await store.nodes.setAllOffline();
+  open();
   return running(input, portOf(app.server) ?? config.port, close);
+}
+
+function vpnOf(
+  { config, portal, store, logger, keys }: ListenInput,
+  clock: Clock,
+): VpnService | undefined {
+  const connector =
+    portal ?? (config.vpn === undefined ? undefined : createPortalConnector(config.vpn));
+  return (
+    connector && createVpnService({ store, portal: connector, clock, logger, key: keys.vpnTokens })
+  );
 }
 
 function running(

@@ -137,6 +137,9 @@ const portsOf = async (algorithm: Caller, query = ''): Promise<number[]> => {
   return (body.addresses as { port: number }[]).map((address) => address.port);
 };
 
+const statusOfNorth = async (): Promise<unknown> =>
+  (await user('GET', `/node/${pair()[0].id}`)).body.status;
+
 describe('a coordination server, from its first start', () => {
   it('takes nodes over long polling and over websockets, and says sync after they joined', async () => {
     const [north, south] = pair();
@@ -286,11 +289,14 @@ describe('a coordination server, from its first start', () => {
 
   it('answers a port that is taken with its code and a next step', async () => {
     const config = `${folder.path}/test.yaml`;
-    const env = { HOME: `${folder.path}/second` };
+    expect(await statusOfNorth()).toBe('online');
+    const env = { HOME: folder.path };
     const { status, stderr } = await runCli(['server', 'run', '--user', '-c', config], { env });
     expect(status).toBe(69);
     expect(stderr).toContain('V6_NET_PORT_IN_USE');
     expect(stderr).toContain('--port');
+    // It had opened the same database.
+    expect(await statusOfNorth()).toBe('online');
   });
 
   it('keeps its data, its keys and its tokens over a restart, and starts with all nodes offline', async () => {

@@ -214,12 +214,9 @@ export async function createTask(
 
 /** Ids of the runs of a task by organization. */
 export async function runOf(world: World, task: number, organization: number): Promise<number> {
-  const { rows } = await world.store.runs.list(
-    { taskIds: [task], organizationId: organization },
-    { offset: 0, limit: 1, sort: [] },
-  );
-  if (rows[0] === undefined) throw new Error('no run');
-  return rows[0].id;
+  const run = await world.store.runs.findOfTask(task, organization);
+  if (run === undefined) throw new Error('no run');
+  return run.id;
 }
 
 /** Token of the algorithm container of a node's run, as the node gets it. */

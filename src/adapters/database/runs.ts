@@ -95,6 +95,14 @@ export function runStore(db: Kysely<Schema>): RunStore {
       return row && (await complete(db, [row]))[0];
     },
 
+    findOfTask: async (taskId, organizationId) => {
+      const row = await select(db)
+        .where('run.task_id', '=', taskId)
+        .where('run.organization_id', '=', organizationId)
+        .executeTakeFirst();
+      return row && (await complete(db, [row]))[0];
+    },
+
     list: async (filter, page) => {
       const { rows, total } = await listPage(filtered(select(db), filter), {
         page,

@@ -29,6 +29,8 @@ export interface ContainerIdentity {
   readonly organizationId: number;
   readonly collaborationId: number;
   readonly taskId: number;
+  /** Of the task that this one is a sub-task of. */
+  readonly parentId: number | null;
   readonly runId: number;
   readonly image: string;
 }
@@ -91,11 +93,7 @@ async function findContainer(
   { subject }: Extract<Subject, { kind: 'container' }>,
 ): Promise<ContainerIdentity> {
   const { task_id: taskId, organization_id: organizationId, node_id: nodeId } = subject;
-  const { rows } = await store.runs.list(
-    { taskIds: [taskId], organizationId },
-    { offset: 0, limit: 1, sort: [] },
-  );
-  const run = rows[0];
+  const run = await store.runs.findOfTask(taskId, organizationId);
   if (run === undefined || run.node?.id !== nodeId) throw ownerGone('run');
   if (run.finishedAt !== null) {
     throw new V6Error('V6_AUTH_TOKEN_EXPIRED', 'The token ended with its run', {
@@ -108,6 +106,7 @@ async function findContainer(
     organizationId,
     collaborationId: run.collaborationId,
     taskId,
+    parentId: run.parentId,
     runId: run.id,
     image: subject.image,
   };

@@ -237,6 +237,8 @@ export interface RunChanges {
 
 export interface RunStore {
   find(id: number): Promise<RunRecord | undefined>;
+  /** The run of an organization in a task: there is one at most. */
+  findOfTask(taskId: number, organizationId: number): Promise<RunRecord | undefined>;
   list(filter: RunFilter, page: PageRequest): Promise<Rows<RunRecord>>;
   update(id: number, changes: RunChanges): Promise<void>;
 }

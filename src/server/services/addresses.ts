@@ -61,9 +61,7 @@ export async function findAddresses(
   container: ContainerIdentity,
   query: Readonly<Record<string, string | undefined>>,
 ): Promise<readonly AddressRecord[]> {
-  const on = parseFlags(query);
-  const task = await store.tasks.find(container.taskId);
-  const plan = planAddresses(on, task?.parentId ?? null);
+  const plan = planAddresses(parseFlags(query), container.parentId);
   if (plan === undefined) return [];
   const { runId, taskId, organizationId } = container;
   return store.ports.addresses({ ...plan, runId, taskId, organizationId, label: query.label });

@@ -13,6 +13,8 @@ export interface Attempts {
   /** Counts one. False when there were too many already; then nothing is counted. */
   take(key: string): boolean;
   forget(key: string): void;
+  /** Takes the last one back. */
+  giveBack(key: string): void;
 }
 
 export function createAttempts(limit: AttemptLimit, clock: Pick<Clock, 'now'>): Attempts {
@@ -30,6 +32,9 @@ export function createAttempts(limit: AttemptLimit, clock: Pick<Clock, 'now'>): 
     },
     forget: (key) => {
       times.delete(key);
+    },
+    giveBack: (key) => {
+      times.get(key)?.pop();
     },
   };
 }

@@ -61,7 +61,7 @@ export function createLogin({ store, tokens, clock, apiKeyDigestKey }: LoginDeps
     if (found === undefined || !isRight)
       throw new V6Error('V6_AUTH_FAILED', 'User name or password is wrong');
     perName.forget(`${source} ${username}`);
-    perSource.forget(source);
+    perSource.giveBack(source);
     return found.user;
   };
 

@@ -121,12 +121,19 @@ export async function removeNode(
   { store, events, vpn }: Omit<NodeServiceDeps, 'apiKeyDigestKey'>,
   node: NodeRecord,
 ): Promise<void> {
-  try {
-    await vpn?.release(node.id);
-  } catch (error) {
-    // The portal ends the authorization by itself; a portal that is away must not keep a node from being removed.
-    if (!isV6Error(error)) throw error;
-  }
+  await releaseVpn(vpn, node.id);
   await store.nodes.remove(node.id);
   events.publish({ type: 'account-ended', accountId: node.id });
+}
+
+/** As far as the portal answers: it ends the authorization by itself one day, and one that is away must not hold up a removal. */
+export async function releaseVpn(
+  vpn: Pick<VpnService, 'release'> | undefined,
+  nodeId: number,
+): Promise<void> {
+  try {
+    await vpn?.release(nodeId);
+  } catch (error) {
+    if (!isV6Error(error)) throw error;
+  }
 }

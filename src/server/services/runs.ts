@@ -124,11 +124,7 @@ export async function containerToken(
     throw forbidden(`Task ${task.id} is not of the collaboration of this node`);
   if (task.image !== input.image)
     throw forbidden(`${JSON.stringify(input.image)} is not the image of task ${task.id}`);
-  const { rows } = await deps.store.runs.list(
-    { taskIds: [task.id], organizationId: node.organizationId },
-    { offset: 0, limit: 1, sort: [] },
-  );
-  const run = rows[0];
+  const run = await deps.store.runs.findOfTask(task.id, node.organizationId);
   if (run === undefined) throw forbidden(`This node has no run in task ${task.id}`);
   if (run.finishedAt !== null)
     throw new V6Error('V6_REQUEST_CONFLICT', `The run of this node in task ${task.id} has ended`);

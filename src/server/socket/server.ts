@@ -1,5 +1,6 @@
 import type { Server as HttpServer } from 'node:http';
 import { type Namespace, Server, type Socket } from 'socket.io';
+import type { Clock } from '../../core/clock.ts';
 import { isV6Error, V6Error } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import {
@@ -23,6 +24,9 @@ export interface SocketDeps {
   readonly presence: Presence;
   readonly events: EventHub;
   readonly logger: Logger;
+  readonly clock: Pick<Clock, 'now'>;
+  /** Nobody is let in before. */
+  readonly ready: Promise<void>;
 }
 
 interface SocketData {
@@ -39,6 +43,8 @@ export type TaskSocket = Socket<ClientToServer, ServerToClient, Record<string, n
 const REFUSED_MS = 5000;
 /** Between `expired_token` to a live socket and its end. */
 const EXPIRED_MS = 30_000;
+/** For how long a kill that no node has confirmed is repeated. */
+const REPEAT_KILLS_MS = 7 * 24 * 3_600_000;
 /** Longest delay of a timer in Node. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
@@ -82,6 +88,7 @@ async function admit(
 ): Promise<void> {
   let refused: Error | undefined;
   try {
+    await deps.ready;
     await identify(socket, deps);
   } catch (error) {
     refused = refusal(error, deps.logger);
@@ -118,7 +125,7 @@ async function welcome(socket: TaskSocket, deps: SocketDeps): Promise<void> {
     return;
   }
   const { identity, expiresAt } = authenticated;
-  if (expiresAt !== undefined) expireAt(socket, expiresAt);
+  if (expiresAt !== undefined) expireAt(socket, expiresAt, deps.clock);
   if (identity.kind === 'user') {
     await socket.join([...roomsOf(identity)]);
     socket.on('ping', () => {
@@ -135,15 +142,25 @@ async function welcome(socket: TaskSocket, deps: SocketDeps): Promise<void> {
   await deps.presence.connected(identity.id);
   // After the rooms: a task that comes between the two is not missed.
   socket.emit('sync');
-  await repeatKills(socket, identity, deps.store);
+  await repeatKills(socket, identity, deps);
 }
 
 /** Kills that the node has not confirmed: it may have been away. */
-async function repeatKills(socket: TaskSocket, node: NodeIdentity, store: Store): Promise<void> {
+async function repeatKills(
+  socket: TaskSocket,
+  node: NodeIdentity,
+  { store, clock }: SocketDeps,
+): Promise<void> {
   const { organizationId, collaborationId } = node;
+  const from = new Date(clock.now().getTime() - REPEAT_KILLS_MS);
   const pending = await listAll((offset) =>
     store.runs.list(
-      { organizationId, collaborationIds: [collaborationId], isKillPending: true },
+      {
+        organizationId,
+        collaborationIds: [collaborationId],
+        isKillPending: true,
+        finished: { from },
+      },
       { offset, limit: 1000, sort: [] },
     ),
   );
@@ -151,12 +168,12 @@ async function repeatKills(socket: TaskSocket, node: NodeIdentity, store: Store)
   if (pending.length > 0) socket.emit('kill_containers', killOf(collaborationId, pending));
 }
 
-function expireAt(socket: TaskSocket, at: Date): void {
-  const left = at.getTime() - Date.now();
+function expireAt(socket: TaskSocket, at: Date, clock: Pick<Clock, 'now'>): void {
+  const left = at.getTime() - clock.now().getTime();
   const timer = setTimeout(
     () => {
       if (left > MAX_TIMER_MS) {
-        expireAt(socket, at);
+        expireAt(socket, at, clock);
         return;
       }
       socket.emit('expired_token');

@@ -9,7 +9,7 @@ import {
 } from '../../auth/permissions.ts';
 import type { OrganizationRecord } from '../../interfaces/records.ts';
 import type { OrganizationFields, Store } from '../../interfaces/store.ts';
-import { notFound } from '../../services/nodes.ts';
+import { getOrganization, removeOrganization } from '../../services/parties.ts';
 import { callerOf, type Routes } from '../app-types.ts';
 import { flag, id, list, listQuery, name, once, params, pattern, shortText } from '../fields.ts';
 import { pageRequest, sendPage } from '../paging.ts';
@@ -65,7 +65,7 @@ function registerReads({ app, store, render }: Routes): void {
   });
 }
 
-function registerWrites({ app, store, render }: Routes): void {
+function registerWrites({ app, store, events, vpn, render }: Routes): void {
   app.post('/organization', { schema: { body: createBody } }, async (request, reply) => {
     assertGlobal(callerOf(request, 'user'), 'organization', 'create');
     const created = await store.organizations.create({ ...EMPTY, ...toFields(request.body) });
@@ -99,18 +99,12 @@ function registerWrites({ app, store, render }: Routes): void {
       const organization = await getOrganization(store, request.params.id);
       if (organization.id === user.organizationId)
         throw new V6Error('V6_REQUEST_CONFLICT', 'You cannot delete your own organization');
-      if (!request.query.delete_dependents) await assertNothingDepends(store, organization.id);
-      await store.transaction((tx) => tx.organizations.remove(organization.id));
+      await removeOrganization({ store, events, vpn }, organization, {
+        withDependents: request.query.delete_dependents,
+      });
       return { msg: `Organization ${organization.id} is deleted` };
     },
   );
-}
-
-/** Throws V6_REQUEST_NOT_FOUND. */
-export async function getOrganization(store: Store, wanted: number): Promise<OrganizationRecord> {
-  const organization = await store.organizations.find(wanted);
-  if (organization === undefined) throw notFound('organization', wanted);
-  return organization;
 }
 
 /** Ids of the organizations that somebody sees; undefined for all. Partners are seen through any shared collaboration. */
@@ -157,17 +151,6 @@ function assertNodeMayPatch(
       },
     );
   }
-}
-
-async function assertNothingDepends(store: Store, organization: number): Promise<void> {
-  const collaborations = await store.collaborations.ofOrganization(organization);
-  const one = { offset: 0, limit: 1, sort: [] };
-  const users = await store.users.list({ organizationIds: [organization] }, one);
-  const tasks = await store.tasks.list({ initOrganizationId: organization }, one);
-  if (collaborations.length + users.total + tasks.total === 0) return;
-  throw new V6Error('V6_REQUEST_CONFLICT', 'The organization has collaborations, users or tasks', {
-    hints: ['Delete them first, or give delete_dependents=true.'],
-  });
 }
 
 const EMPTY = {

@@ -12,10 +12,11 @@ import { scopeOf } from '../../auth/roles.ts';
 import type { UserRecord } from '../../interfaces/records.ts';
 import type { Store } from '../../interfaces/store.ts';
 import { notFound } from '../../services/nodes.ts';
+import { getOrganization, partnersOf } from '../../services/parties.ts';
 import { callerOf, type Routes } from '../app-types.ts';
 import { flag, id, listQuery, once, params, pattern, shortText } from '../fields.ts';
 import { pageRequest, sendPage } from '../paging.ts';
-import { getOrganization, sharesCollaboration } from './organizations.ts';
+import { sharesCollaboration } from './organizations.ts';
 
 const username = z
   .string()
@@ -56,7 +57,8 @@ const query = listQuery({
 /** Users and the fixed roles. */
 export function registerUserRoutes(routes: Routes): void {
   registerReads(routes);
-  registerWrites(routes);
+  registerCreation(routes);
+  registerChanges(routes);
 }
 
 function registerReads({ app, store, render }: Routes): void {
@@ -102,7 +104,7 @@ function registerReads({ app, store, render }: Routes): void {
   });
 }
 
-function registerWrites({ app, store, events, render }: Routes): void {
+function registerCreation({ app, store, render }: Routes): void {
   app.post('/user', { schema: { body: createBody } }, async (request, reply) => {
     const caller = callerOf(request, 'user');
     const { body } = request;
@@ -127,7 +129,9 @@ function registerWrites({ app, store, events, render }: Routes): void {
     reply.code(201);
     return render.user(await getUser(store, created));
   });
+}
 
+function registerChanges({ app, store, events, render }: Routes): void {
   app.patch('/user/:id', { schema: { params, body: patchBody } }, async (request) => {
     const caller = callerOf(request, 'user');
     const user = await getUser(store, request.params.id);
@@ -180,13 +184,6 @@ async function visibleUserOrganizations(
   if (scope === 'global') return undefined;
   if (scope === 'collaboration') return partnersOf(store, user.organizationId);
   return scope === 'organization' ? [user.organizationId] : [];
-}
-
-async function partnersOf(store: Store, organization: number): Promise<readonly number[]> {
-  const ids = new Set([organization]);
-  for (const collaboration of await store.collaborations.ofOrganization(organization))
-    for (const member of await store.collaborations.members(collaboration)) ids.add(member);
-  return [...ids];
 }
 
 async function assertRolesGrantable(

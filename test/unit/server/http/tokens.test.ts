@@ -21,6 +21,15 @@ const login = (username: string, password: string, from = '192.0.2.1') =>
 const ask = (token: string, body: object) =>
   world.call('POST', '/token/container', { token, body });
 
+const via = (from: string, forwarded: string, password: string) =>
+  world.app.inject({
+    method: 'POST',
+    url: '/api/token/user',
+    remoteAddress: from,
+    headers: { 'x-forwarded-for': forwarded },
+    payload: { username: 'nora', password },
+  });
+
 describe('login of a user', () => {
   it('gives both tokens and the paths that clients follow', async () => {
     const answer = await login('nora', PASSWORD);
@@ -49,6 +58,14 @@ describe('login of a user', () => {
     expect((await login('nora', PASSWORD, '192.0.2.2')).status).toBe(200);
     await world.clock.turn(15 * 60_000);
     expect((await login('nora', PASSWORD)).status).toBe(200);
+  });
+
+  it('knows callers behind a proxy on this machine by what the proxy says, and no others', async () => {
+    for (let i = 0; i < 5; i += 1) await via('127.0.0.1', '198.51.100.7', 'Wrong-pass-1');
+    expect((await via('127.0.0.1', '198.51.100.7', PASSWORD)).statusCode).toBe(429);
+    expect((await via('127.0.0.1', '198.51.100.8', PASSWORD)).statusCode).toBe(200);
+    for (let i = 0; i < 5; i += 1) await via('192.0.2.9', `198.51.100.${i}`, 'Wrong-pass-1');
+    expect((await via('192.0.2.9', '198.51.100.99', PASSWORD)).statusCode).toBe(429);
   });
 
   it('never tells whether a guessed name exists, by being stopped either', async () => {

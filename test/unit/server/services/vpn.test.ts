@@ -135,6 +135,17 @@ describe('client configs', () => {
     expect(world.portal.live).toStrictEqual([]);
   });
 
+  it('are given back when the organization leaves, and with the collaboration', async () => {
+    const { token } = world.root;
+    await getVpn();
+    await getVpn(world.southNode.token);
+    const path = `/collaboration/${world.trial}`;
+    await world.call('DELETE', `${path}/organization`, { token, body: { id: world.south } });
+    expect(world.portal.live).toStrictEqual(['config-1']);
+    await world.call('DELETE', `${path}?delete_dependents=1`, { token });
+    expect(world.portal.live).toStrictEqual([]);
+  });
+
   it('and tokens of the portal are in no log line and in no readable column', async () => {
     const { body } = await getVpn();
     await later();

@@ -1,0 +1,125 @@
+import { V6Error } from '../../core/errors.ts';
+import type { CollaborationRecord, NodeRecord, OrganizationRecord } from '../interfaces/records.ts';
+import type { Store } from '../interfaces/store.ts';
+import type { Events } from './events.ts';
+import { notFound, releaseVpn } from './nodes.ts';
+import type { VpnService } from './vpn.ts';
+
+export interface PartyServiceDeps {
+  readonly store: Store;
+  readonly events: Events;
+  readonly vpn: Pick<VpnService, 'release'> | undefined;
+}
+
+const ALL = { offset: 0, limit: 1000, sort: [] } as const;
+const ONE = { offset: 0, limit: 1, sort: [] } as const;
+
+/** Throws V6_REQUEST_NOT_FOUND. */
+export async function getOrganization(store: Store, id: number): Promise<OrganizationRecord> {
+  const organization = await store.organizations.find(id);
+  if (organization === undefined) throw notFound('organization', id);
+  return organization;
+}
+
+/** Throws V6_REQUEST_NOT_FOUND. */
+export async function getCollaboration(store: Store, id: number): Promise<CollaborationRecord> {
+  const collaboration = await store.collaborations.find(id);
+  if (collaboration === undefined) throw notFound('collaboration', id);
+  return collaboration;
+}
+
+/** Ids of an organization and of all that it shares a collaboration with. */
+export async function partnersOf(store: Store, organization: number): Promise<readonly number[]> {
+  const ids = new Set([organization]);
+  for (const collaboration of await store.collaborations.ofOrganization(organization))
+    for (const member of await store.collaborations.members(collaboration)) ids.add(member);
+  return [...ids];
+}
+
+/** A collaboration with its members, or nothing. Throws V6_REQUEST_NOT_FOUND for an unknown organization, V6_REQUEST_CONFLICT. */
+export async function createCollaboration(
+  { store, events }: Omit<PartyServiceDeps, 'vpn'>,
+  fields: Omit<CollaborationRecord, 'id'>,
+  members: readonly number[],
+): Promise<CollaborationRecord> {
+  const id = await store.transaction(async (tx) => {
+    await assertOrganizationsExist(tx, members);
+    const created = await tx.collaborations.create(fields);
+    await tx.collaborations.setMembers(created, members);
+    return created;
+  });
+  events.publish({ type: 'members-changed', organizationIds: members });
+  return getCollaboration(store, id);
+}
+
+/** An organization that leaves takes its node along. Throws V6_REQUEST_NOT_FOUND. */
+export async function changeMembers(
+  deps: PartyServiceDeps,
+  collaboration: number,
+  next: (members: readonly number[]) => readonly number[],
+): Promise<void> {
+  const { store, events } = deps;
+  const { before, after, ended } = await store.transaction(async (tx) => {
+    const members = await tx.collaborations.members(collaboration);
+    const wanted = next(members);
+    await assertOrganizationsExist(tx, wanted);
+    const leaving = members.filter((member) => !wanted.includes(member));
+    const filter = { organizationIds: leaving, collaborationIds: [collaboration] };
+    const { rows } = await tx.nodes.list(filter, ALL);
+    await tx.collaborations.setMembers(collaboration, wanted);
+    return { before: members, after: wanted, ended: rows };
+  });
+  await endNodes(deps, ended);
+  for (const node of ended) await store.nodes.remove(node.id);
+  events.publish({ type: 'members-changed', organizationIds: [...before, ...after] });
+}
+
+/** Throws V6_REQUEST_CONFLICT when something depends on it, unless `withDependents`. */
+export async function removeCollaboration(
+  deps: PartyServiceDeps,
+  { id }: CollaborationRecord,
+  options: { readonly withDependents: boolean },
+): Promise<void> {
+  const { store } = deps;
+  const nodes = await store.nodes.list({ collaborationIds: [id] }, ALL);
+  const tasks = await store.tasks.list({ collaborationIds: [id] }, ONE);
+  if (!options.withDependents && nodes.total + tasks.total > 0)
+    throw depends('The collaboration has nodes or tasks');
+  await endNodes(deps, nodes.rows);
+  await store.transaction((tx) => tx.collaborations.remove(id));
+}
+
+/** Throws V6_REQUEST_CONFLICT when something depends on it, unless `withDependents`. */
+export async function removeOrganization(
+  deps: PartyServiceDeps,
+  { id }: OrganizationRecord,
+  options: { readonly withDependents: boolean },
+): Promise<void> {
+  const { store, events } = deps;
+  const collaborations = await store.collaborations.ofOrganization(id);
+  const users = await store.users.list({ organizationIds: [id] }, ALL);
+  const tasks = await store.tasks.list({ initOrganizationId: id }, ONE);
+  if (!options.withDependents && collaborations.length + users.total + tasks.total > 0)
+    throw depends('The organization has collaborations, users or tasks');
+  const nodes = await store.nodes.list({ organizationIds: [id] }, ALL);
+  await endNodes(deps, nodes.rows);
+  await store.transaction((tx) => tx.organizations.remove(id));
+  for (const user of users.rows) events.publish({ type: 'account-ended', accountId: user.id });
+}
+
+/** Their VPN is given back and their connections end. */
+async function endNodes(deps: PartyServiceDeps, nodes: readonly NodeRecord[]): Promise<void> {
+  for (const node of nodes) {
+    await releaseVpn(deps.vpn, node.id);
+    deps.events.publish({ type: 'account-ended', accountId: node.id });
+  }
+}
+
+async function assertOrganizationsExist(store: Store, ids: readonly number[]): Promise<void> {
+  for (const id of ids) await getOrganization(store, id);
+}
+
+const depends = (message: string): V6Error =>
+  new V6Error('V6_REQUEST_CONFLICT', message, {
+    hints: ['Delete them first, or give delete_dependents=true.'],
+  });
