@@ -16,7 +16,7 @@ import {
 import { planSettings, type StartPortalOptions } from './start-options.ts';
 
 export interface StartedPortal {
-  /** `unchanged`: it ran as asked, nothing was touched. */
+  /** `unchanged`: it ran as asked, nothing was touched. `mended`: some of it was there, broken or made from other settings. */
   readonly state: 'started' | 'mended' | 'unchanged';
   readonly url: string;
   readonly subnet: string;
@@ -59,15 +59,27 @@ export async function startPortal(
   );
   const settings = planSettings(options, before, planned.placement);
   await checkHost(deps, context, planned.placement, before?.placement);
+  const wasThere = await hasContainer(deps, context);
   const undo: Undo = [];
   try {
     const isNewSecret = await writeFiles(deps, options, settings, before, undo);
     const touched = await bringUp(deps, { options, settings, planned, isNewSecret, undo });
-    return resultOf(context, settings, touched, before !== undefined);
+    return resultOf(
+      context,
+      settings,
+      touched.length === 0 ? 'unchanged' : wasThere ? 'mended' : 'started',
+    );
   } catch (error) {
     for (const step of undo.toReversed()) await step().catch(() => undefined);
     throw error;
   }
+}
+
+async function hasContainer({ engine }: PortalDeps, { scope }: Context): Promise<boolean> {
+  const found = await Promise.all(
+    [names.portal(scope), names.vpnServer(scope)].map((name) => engine.containers.find(name)),
+  );
+  return found.some((container) => container !== undefined);
 }
 
 /** The settings of the last start. Undefined when there was none. Throws V6_CONFIG_SYNTAX, V6_CONFIG_INVALID. */
@@ -135,13 +147,11 @@ async function writeSecret(
 function resultOf(
   context: Context,
   settings: EmbeddedPortalSettings,
-  touched: readonly string[],
-  wasThere: boolean,
+  state: StartedPortal['state'],
 ): StartedPortal {
   const { placement } = settings;
   return {
-    state:
-      touched.length === 0 ? 'unchanged' : wasThere && touched.length === 1 ? 'mended' : 'started',
+    state,
     url: settings.url,
     subnet: settings.subnet,
     remotes: settings.remotes.map((remote) => `${remote.host}:${remote.port}/${remote.protocol}`),

@@ -50,7 +50,7 @@ interface PrintedStatus {
 
 const STATE_WORDS = {
   started: 'Portal and VPN server are running.',
-  mended: 'Portal and VPN server are running again; what was broken has been mended.',
+  mended: 'Portal and VPN server are running again.',
   unchanged: 'Portal and VPN server were running already; nothing was changed.',
 } as const;
 
