@@ -5,8 +5,7 @@ import { identify, imageReferences } from './references.ts';
 
 export interface ListedImage {
   readonly kind: AnyImageKind;
-  /** Absent when another image took its name. */
-  readonly reference: string | undefined;
+  readonly reference: string;
   readonly id: string;
   /** Version of v6 that built it. */
   readonly version: string;
@@ -28,14 +27,16 @@ export async function listImages(
   const found: ListedImage[] = [];
   for (const kind of [...IMAGE_KINDS, ...BASE_KINDS]) {
     const current = root === undefined ? undefined : findCurrent(root, kind);
-    // Images built from ours would carry our labels as well: the name tells them apart.
+    // An image that somebody builds on ours carries our labels as well: the name tells them apart.
     const images = await engine.images.list({ [IMAGE_LABEL.kind]: kind });
     const sorted = images.toSorted((a, b) => b.createdAt.getTime() - a.createdAt.getTime());
     for (const image of sorted) {
+      const reference = image.tags.find((tag) => tag.startsWith(`v6-${kind}:`));
+      if (reference === undefined) continue;
       const content = image.labels[IMAGE_LABEL.content] ?? '';
       found.push({
         kind,
-        reference: image.tags.find((tag) => tag.startsWith(`v6-${kind}:`)),
+        reference,
         id: image.id,
         version: image.labels[LABEL.version] ?? '',
         content,

@@ -7,8 +7,7 @@ interface BuiltRow {
 }
 
 interface ListedRow {
-  readonly reference: string | undefined;
-  readonly id: string;
+  readonly reference: string;
   readonly version: string;
   readonly sizeBytes: number;
   readonly createdAt: Date;
@@ -37,7 +36,7 @@ export function renderListedImages(images: readonly ListedRow[]): string {
     ['', 'IMAGE', 'VERSION', 'SIZE', 'CREATED'],
     images.map((image) => [
       image.isCurrent ? '*' : '',
-      image.reference ?? image.id.replace('sha256:', '').slice(0, 12),
+      image.reference,
       image.version,
       renderMegabytes(image.sizeBytes),
       `${image.createdAt.toISOString().slice(0, 16).replace('T', ' ')} UTC`,

@@ -181,6 +181,19 @@ describe('listing the images', () => {
     expect(listed.filter(({ kind }) => kind === 'vpn-base')).toHaveLength(1);
   });
 
+  it('leaves out what somebody else built on ours', async () => {
+    const [built] = await buildImages({ engine, recipes }, { root, only: ['vpn'] });
+    const ours = engine.images.images.get(built?.reference ?? '');
+    if (ours === undefined) throw new Error('not built');
+    engine.images.images.set('site/tools:1', {
+      ...ours,
+      id: 'sha256:site',
+      tags: ['site/tools:1'],
+    });
+    const listed = await listImages(engine, root);
+    expect(listed.map(({ kind }) => kind)).toEqual(['vpn', 'vpn-base']);
+  });
+
   it('is empty where there are none', async () => {
     expect(await listImages(engine, root)).toEqual([]);
   });
