@@ -24,13 +24,15 @@ describe('the node against our server', () => {
   let folder: TempFolder;
   let world: TestCoordination;
   let node: TestNode;
+  let other: TestNode;
 
   beforeAll(async () => {
     folder = await tempFolder();
     world = await TestCoordination.start(folder.path);
-    const [first] = await world.createNodes(['north', 'south']);
-    if (first === undefined) throw new Error('no node');
+    const [first, second] = await world.createNodes(['north', 'south']);
+    if (first === undefined || second === undefined) throw new Error('no node');
     node = first;
+    other = second;
   });
   afterAll(async () => {
     await world.server.stop();
@@ -88,6 +90,15 @@ describe('the node against our server', () => {
       code: 'V6_SERVER_REFUSED',
       details: { status: 400 },
     });
+  });
+
+  it('sees that a task is alive on another node', async () => {
+    const { session, runs } = createHttpCoordinator(sessionFor(world.port, node.apiKey));
+    await session.login();
+    const { task } = await world.createTask('echo:1', [other.organization]);
+    expect(await runs.hasOpenRuns(task)).toBe(true);
+    await world.ask('POST', '/kill/task', { id: task });
+    expect(await runs.hasOpenRuns(task)).toBe(false);
   });
 
   it('stores and clears the tunnel address, and hears that there is no VPN', async () => {

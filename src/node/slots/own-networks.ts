@@ -1,7 +1,7 @@
 import type { NodeConfig } from '../../core/config/node-config.ts';
 import type { NetworkState, Networks } from '../../core/engine/engine.ts';
 import { V6Error } from '../../core/errors.ts';
-import { BRIDGE_PREFIX, LABEL } from '../../core/labels.ts';
+import { BRIDGE_PREFIX, LABEL, names } from '../../core/labels.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Cidr } from '../../core/net/ipv4.ts';
 import type { HostView, NetworkChoice, NetworkChoiceStore } from '../interfaces/host-view.ts';
@@ -62,6 +62,8 @@ export async function settleNetworks(
   if (!isSame(stored, choice)) await choices.save(choice);
   const { isolatedRange, uplinkSubnet } = choice;
   if (given !== undefined) {
+    // The node had an uplink of its own before it was told to join another.
+    await networks.remove(names.uplink(owner.scope, owner.node));
     const { name, gateway } = given;
     return { isolatedRange, uplink: name, uplinkGateway: gateway, isOwnUplink: false };
   }

@@ -64,6 +64,21 @@ it('joins the configured uplink, which must exist', async () => {
   });
 });
 
+it('takes its own uplink away when it is told to join another', async () => {
+  const { engine, deps } = world();
+  await settleNetworks(deps, owner, config);
+  await engine.networks.ensure({
+    name: 'shared',
+    labels: {},
+    subnet: cidr('10.205.8.0/24'),
+    gateway: '10.205.8.1' as never,
+    bridge: 'shared0',
+    form: 'uplink',
+  });
+  await settleNetworks(deps, owner, { ...config, uplinkNetwork: 'shared' });
+  expect(engine.held().networks).toEqual(['shared']);
+});
+
 it('warns where vpn_subnet covers a route of the host, and goes on', async () => {
   const { deps, warnings } = world([{ destination: '10.76.3.0/24', device: 'eth0' }]);
   await settleNetworks(deps, owner, { ...config, vpnSubnet: cidr('10.76.0.0/16') });
