@@ -21,8 +21,9 @@ export interface DemoEnvironment {
   readonly folders: HostFolders;
 }
 
-/** Account of the coordination server at the demo's portal. */
-const PORTAL_PASSWORD_BYTES = 18;
+/** What `v6 portal status --demo` looks for when no name is given. */
+const PORTAL_NAME = 'default';
+const PASSWORD_BYTES = 18;
 
 /** The parts of a demo on this machine. Throws V6_ENGINE_MISSING, V6_ENGINE_PERMISSION. */
 export async function composeDemo(environment: DemoEnvironment): Promise<DemoParts> {
@@ -44,7 +45,7 @@ export async function composeDemo(environment: DemoEnvironment): Promise<DemoPar
       return createDemoAdmin(user.admin(login), user.client(login));
     },
     // Letters of both cases, digits and a special character, as vantage6 asks for.
-    randomPassword: () => `${randomBytes(PORTAL_PASSWORD_BYTES).toString('base64url')}-aA1`,
+    randomPassword: () => `${randomBytes(PASSWORD_BYTES).toString('base64url')}-aA1`,
     clock: systemClock,
   };
 }
@@ -52,7 +53,7 @@ export async function composeDemo(environment: DemoEnvironment): Promise<DemoPar
 async function composeFiles(scope: Scope, folders: HostFolders): Promise<DemoFiles> {
   const { portalFiles } = await import('../adapters/portal-files/portal-files.ts');
   const root = demoRoot(scope, folders);
-  const runRoot = path.dirname(contextFor('portal', 'demo', scope, folders).runDir);
+  const runRoot = path.dirname(contextFor('portal', PORTAL_NAME, scope, folders).runDir);
   const at = (file: string): string => path.join(root, file);
   return {
     root,
@@ -115,7 +116,7 @@ async function composeHost(engine: Engine): Promise<DemoHost> {
 async function composeDemoPortal({ root, scope, folders }: DemoEnvironment): Promise<DemoPortal> {
   const portal = await composePortal({ root });
   const { portalFiles } = await import('../adapters/portal-files/portal-files.ts');
-  const context = contextFor('portal', 'demo', scope, folders);
+  const context = contextFor('portal', PORTAL_NAME, scope, folders);
   const secret = async (file: string): Promise<string> =>
     ((await portalFiles.read(file)) ?? '').trim();
   return {
