@@ -46,15 +46,15 @@ export interface Retry {
 /** `renew`: the stored file is known to be refused, or a renewal is asked for. `new`: it cannot be renewed either. */
 export type LadderStart = 'existing' | 'renew' | 'new';
 
-/** A ladder before its first action. */
-export function startLadder(from: LadderStart): LadderState {
-  const start = {
+/** A ladder before its first action. `steps`: what led to it, when a tunnel that was up failed by itself. */
+export function startLadder(from: LadderStart, steps: Verdict['steps'] = []): LadderState {
+  const start: LadderState = {
     rung: from,
     action: 'inspect',
     portalCalls: 0,
-    steps: [],
+    steps,
     end: undefined,
-  } as const;
+  };
   return from === 'new' ? fetchNew(start) : start;
 }
 
@@ -81,7 +81,7 @@ export function climb(state: LadderState, event: LadderEvent): LadderState {
 }
 
 function afterFailure(state: LadderState, failure: LadderFailure): LadderState {
-  const after = noted(state, `${failure.code}: ${failure.message}`);
+  const after = noted(state, outcomeOf(failure));
   switch (causeOf(failure)) {
     case 'unreachable':
       return without(after, failure, 'soon');
@@ -127,6 +127,11 @@ function without(state: LadderState, failure: LadderFailure, pace: Retry['pace']
 function retryFrom({ action }: LadderState): LadderStart {
   if (action === 'renew') return 'renew';
   return action === 'fetch' ? 'new' : 'existing';
+}
+
+/** A failure as a step tells it. */
+export function outcomeOf({ code, message }: LadderFailure): string {
+  return `${code}: ${message}`;
 }
 
 function noted(state: LadderState, outcome: string): LadderState {

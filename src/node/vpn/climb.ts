@@ -2,6 +2,7 @@ import type { Clock } from '../../core/clock.ts';
 import { ERROR_CATALOGUE, type ErrorCode, toV6Error, V6Error } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Cidr } from '../../core/net/ipv4.ts';
+import type { Verdict } from '../../core/protocol/daemon.ts';
 import { type ClientConfig, isExpired, parseClientConfig } from '../../core/vpn/client-config.ts';
 import { renderClientConfig } from '../../core/vpn/client-render.ts';
 import {
@@ -28,8 +29,8 @@ export interface ClimbDeps {
   readonly resolve: ResolveHost;
   /** Called before each connection with where it will go: host rules must let it through. */
   readonly onRemotes?: (remotes: readonly Remote[]) => Promise<void>;
-  /** For one file with all its remotes, in ms. Four remotes (eduVPN's most) of 10 s each (its server-poll-timeout). */
-  readonly connectLimitMs: number;
+  /** For one file with all its remotes, in ms; default: by their number. */
+  readonly connectLimitMs?: number;
 }
 
 interface Credential {
@@ -43,14 +44,24 @@ export interface Climbed {
   readonly certificateExpiresAt: Date | undefined;
 }
 
+/** Until a refusal is known (hand-window), and a remote that does not answer (eduVPN's server-poll-timeout), in ms. */
+const HANDSHAKE_MS = 12_000;
+const REMOTE_MS = 10_000;
+/** eduVPN gives four at most. */
+const MOST_REMOTES = 4;
+
+export interface ClimbInput {
+  readonly start: LadderStart;
+  /** What led to this climb. */
+  readonly steps?: Verdict['steps'];
+  readonly signal: AbortSignal;
+}
+
 /** Climbs the ladder once, to its end. Rejects only with the signal's reason; every other failure is an end of the ladder. */
-export async function climbOnce(
-  deps: ClimbDeps,
-  start: LadderStart,
-  signal: AbortSignal,
-): Promise<Climbed> {
+export async function climbOnce(deps: ClimbDeps, input: ClimbInput): Promise<Climbed> {
+  const { signal } = input;
   const hand = new Hand(deps, signal);
-  let state = startLadder(start);
+  let state = startLadder(input.start, input.steps);
   while (state.action !== 'finish') {
     signal.throwIfAborted();
     const { rung, action } = state;
@@ -123,13 +134,15 @@ class Hand {
   }
 
   private async connect({ config }: Credential): Promise<LadderEvent> {
-    const { subnet, vpnClient, resolve, onRemotes, connectLimitMs } = this.deps;
+    const { subnet, vpnClient, resolve, onRemotes } = this.deps;
     const resolvedRemotes = await resolveRemotes(config.remotes, resolve);
     const rendered = renderClientConfig(config, { resolvedRemotes, subnet });
     await onRemotes?.(resolvedRemotes);
     const outcome = await vpnClient.connect(rendered, {
       subnet,
-      limitMs: connectLimitMs,
+      limitMs:
+        this.deps.connectLimitMs ??
+        HANDSHAKE_MS + REMOTE_MS * Math.min(resolvedRemotes.length, MOST_REMOTES),
       signal: this.signal,
     });
     return outcome.ok

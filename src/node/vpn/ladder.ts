@@ -1,5 +1,5 @@
 import type { Verdict } from '../../core/protocol/daemon.ts';
-import type { LadderStart, LadderState } from '../../core/vpn/ladder.ts';
+import { type LadderStart, type LadderState, outcomeOf } from '../../core/vpn/ladder.ts';
 import { causeOf } from '../../core/vpn/ladder-causes.ts';
 import type { TunnelFailure, TunnelState } from '../../core/vpn/tunnel.ts';
 import type { VpnClient } from '../interfaces/vpn-client.ts';
@@ -8,12 +8,10 @@ import { type ClimbDeps, climbOnce } from './climb.ts';
 import { resolveWithSystem } from './remotes.ts';
 import { interrupted, reconnected, TRYING_VERDICT, verdictOf } from './verdict.ts';
 
-export interface LadderDeps extends Omit<ClimbDeps, 'vpnClient' | 'resolve' | 'connectLimitMs'> {
+export interface LadderDeps extends Omit<ClimbDeps, 'vpnClient' | 'resolve'> {
   readonly vpnClient: Pick<VpnClient, 'connect' | 'tunnel' | 'onTunnelChange'>;
   /** Default: the system's resolver. */
   readonly resolve?: ClimbDeps['resolve'];
-  /** Default 40 s. */
-  readonly connectLimitMs?: number;
 }
 
 /** The credential ladder of a running node. */
@@ -36,7 +34,6 @@ export function createLadder(deps: LadderDeps): CredentialLadder {
   return new LadderKeeper(deps);
 }
 
-const CONNECT_LIMIT_MS = 40_000;
 const STABLE_MS = 3_600_000;
 
 /** One climb at a time; between climbs it listens to the tunnel and waits for the next attempt. */
@@ -57,12 +54,8 @@ class LadderKeeper implements CredentialLadder {
   private queue: Promise<unknown> = Promise.resolve();
   private pending: AbortController | undefined;
 
-  constructor({
-    resolve = resolveWithSystem,
-    connectLimitMs = CONNECT_LIMIT_MS,
-    ...deps
-  }: LadderDeps) {
-    this.deps = { ...deps, resolve, connectLimitMs };
+  constructor({ resolve = resolveWithSystem, ...deps }: LadderDeps) {
+    this.deps = { ...deps, resolve };
   }
 
   run(signal: AbortSignal): Promise<Verdict> {
@@ -92,13 +85,13 @@ class LadderKeeper implements CredentialLadder {
     return this.expiresAt;
   }
 
-  private climb(start: LadderStart): Promise<Verdict> {
+  private climb(start: LadderStart, steps: Verdict['steps'] = []): Promise<Verdict> {
     this.cancelAttempt();
     this.climbing += 1;
     const climbed = this.queue
       .then(() => {
         this.cancelAttempt();
-        return climbOnce(this.deps, start, this.signal);
+        return climbOnce(this.deps, { start, steps, signal: this.signal });
       })
       .then(({ state, certificateExpiresAt }) => {
         this.expiresAt = certificateExpiresAt ?? this.expiresAt;
@@ -164,7 +157,10 @@ class LadderKeeper implements CredentialLadder {
     }
     this.set(interrupted(this.current, failure));
     if (cause === 'configuration') this.attempt('existing', this.late.next());
-    else this.attempt('renew', this.pauseAfterRefusal());
+    else
+      this.attempt('renew', this.pauseAfterRefusal(), [
+        { rung: this.held, outcome: outcomeOf(failure) },
+      ]);
   }
 
   /** None the first time, and after an hour that went well. */
@@ -180,14 +176,14 @@ class LadderKeeper implements CredentialLadder {
   }
 
   /** Climbs after a pause, unless something else does before. */
-  private attempt(from: LadderStart, pauseMs: number): void {
+  private attempt(from: LadderStart, pauseMs: number, steps: Verdict['steps'] = []): void {
     this.cancelAttempt();
     const pending = new AbortController();
     this.pending = pending;
     const signal = AbortSignal.any([this.signal, pending.signal]);
     void this.deps.clock
       .sleep(pauseMs, signal)
-      .then(() => (signal.aborted ? undefined : this.climb(from)))
+      .then(() => (signal.aborted ? undefined : this.climb(from, steps)))
       .catch(() => undefined);
   }
 

@@ -259,6 +259,10 @@ describe('a tunnel that was up', () => {
     vpnClient.become(refused);
     await clock.turn(0);
     expect(ladder.verdict()).toMatchObject({ state: 'connected', rung: 'renew' });
+    expect(ladder.verdict().steps[0]).toEqual({
+      rung: 'existing',
+      outcome: 'V6_VPN_CERTIFICATE_REFUSED: said V6_VPN_CERTIFICATE_REFUSED',
+    });
     expect(vpn.calls).toEqual(['renew']);
     // Refused once more soon after: two machines may share the lease, so the next one waits.
     vpnClient.become(refused);
