@@ -1,3 +1,4 @@
+import { access } from 'node:fs/promises';
 import type { ContainerState, Engine } from '../../core/engine/engine.ts';
 import { isV6Error, V6Error } from '../../core/errors.ts';
 import { LABEL, names, type Scope } from '../../core/labels.ts';
@@ -174,6 +175,15 @@ export class ClientContainerKeeper {
       vpnSubnet,
       isolatedRange,
       tun: this.#hasTun,
+      ipv6: await hasIpv6(),
     };
   }
+}
+
+/** `ipv6.disable=1` on the kernel's command line takes the whole tree away. We share the host's kernel. */
+async function hasIpv6(): Promise<boolean> {
+  return access('/proc/sys/net/ipv6').then(
+    () => true,
+    () => false,
+  );
 }

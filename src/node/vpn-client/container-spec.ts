@@ -38,6 +38,8 @@ export interface ClientContainer {
   readonly isolatedRange: Cidr;
   /** Give it the tun device: false where the host has none. */
   readonly tun: boolean;
+  /** Whether the kernel has IPv6 at all: a setting of it that does not exist keeps the container from starting. */
+  readonly ipv6: boolean;
 }
 
 /**
@@ -71,7 +73,7 @@ export function clientContainerSpec(input: ClientContainer, slots: readonly Slot
       'net.ipv4.conf.default.arp_notify': '1',
       'net.ipv4.conf.all.send_redirects': '0',
       'net.ipv4.conf.default.send_redirects': '0',
-      'net.ipv6.conf.all.disable_ipv6': '1',
+      ...(input.ipv6 ? { 'net.ipv6.conf.all.disable_ipv6': '1' } : {}),
     },
     restart: 'unless-stopped',
     pids: 8192,

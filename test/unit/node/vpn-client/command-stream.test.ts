@@ -5,7 +5,7 @@ import { CommandStream, isLostStream } from '../../../../src/node/vpn-client/com
 /** A shell that answers each command with the lines that the test gives; undefined: it dies. */
 function shell(answers: ((line: string) => readonly string[] | undefined) | 'silent'): LineStream {
   const lines: string[] = [];
-  let wake: () => void = () => {};
+  let wake: () => void = nothing;
   let isOpen = true;
   const close = (): void => {
     isOpen = false;
@@ -32,6 +32,8 @@ function shell(answers: ((line: string) => readonly string[] | undefined) | 'sil
     close,
   };
 }
+
+function nothing(): void {}
 
 const markerOf = (line: string): string => /(v6-end-\d+) %s/.exec(line)?.[1] ?? 'none';
 

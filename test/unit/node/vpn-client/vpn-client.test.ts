@@ -1,0 +1,189 @@
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { systemClock } from '../../../../src/core/clock.ts';
+import { silentLogger } from '../../../../src/core/logger.ts';
+import type { Cidr, Ipv4 } from '../../../../src/core/net/ipv4.ts';
+import type { PortMapping } from '../../../../src/core/vpn/tunnel.ts';
+import type { VpnClient } from '../../../../src/node/interfaces/vpn-client.ts';
+import { slotAt, slotNetwork } from '../../../../src/node/slots/slot-plan.ts';
+import { createVpnClient } from '../../../../src/node/vpn-client/vpn-client.ts';
+import { FakeEngine } from '../../../fakes/engine.ts';
+import { FakeManagement } from '../../../fakes/management.ts';
+import { makePair, portalFile } from '../../../support/client-files.ts';
+import { type TempFolder, tempFolder } from '../../../support/temp-folder.ts';
+import { until } from '../../../support/wait.ts';
+
+const RANGE = '10.201.0.0/24' as Cidr;
+const SUBNET = '10.202.0.0/16' as Cidr;
+const owner = { scope: 'user', node: 'alpha' } as const;
+const CONTAINER = 'vantage6-alpha-user-vpn-client';
+const slot = slotAt(owner, RANGE, 0);
+const next = slotAt(owner, RANGE, 1);
+
+const mapping = (tunnelPort: number): PortMapping => ({
+  protocol: 'tcp',
+  tunnelPort,
+  address: slot.algorithm,
+  port: 8888,
+  label: null,
+});
+
+describe('the VPN client of a node', () => {
+  let folder: TempFolder;
+  let engine: FakeEngine;
+  let openvpn: FakeManagement;
+  let client: VpnClient;
+  let commands: string[];
+  /** Commands that hold this text fail. */
+  let refused: string | undefined;
+
+  beforeEach(async () => {
+    folder = await tempFolder();
+    commands = [];
+    refused = undefined;
+    engine = new FakeEngine({
+      images: ['v6-vpn:1'],
+      stream: (_, line) => {
+        const marker = /(v6-end-\d+) %s/.exec(line)?.[1];
+        if (marker === undefined) return [];
+        const command = /^\{ (.*); \} <\/dev\/null/.exec(line)?.[1] ?? '';
+        commands.push(command);
+        const isRefused = refused !== undefined && command.includes(refused);
+        return [...(isRefused ? ['Error: no'] : []), `${marker} ${isRefused ? 1 : 0}`];
+      },
+    });
+    openvpn = new FakeManagement();
+    const uplink = { subnet: '10.201.240.0/24' as Cidr, gateway: '10.201.240.1' as Ipv4 };
+    await engine.networks.ensure({
+      ...uplink,
+      name: 'v6a-user-alpha',
+      labels: {},
+      bridge: 'v6a0',
+      form: 'uplink',
+    });
+    for (const each of [slot, next]) await engine.networks.ensure(slotNetwork(owner, each));
+    client = createVpnClient({
+      engine,
+      image: 'v6-vpn:1',
+      node: { name: 'alpha', scope: 'user' },
+      runDir: folder.path,
+      uplink: { network: 'v6a-user-alpha' },
+      vpnSubnet: SUBNET,
+      isolatedRange: RANGE,
+      openManagement: () => openvpn,
+      logger: silentLogger,
+      clock: systemClock,
+    });
+  });
+  afterEach(async () => {
+    await client.close();
+    await folder.remove();
+  });
+
+  const state = (file: string): Promise<string> =>
+    readFile(path.join(folder.path, 'state', file), 'utf8');
+  const flushAndAdd =
+    "nft 'flush map inet v6client ports; add element inet v6client ports { tcp . 49152 : 10.201.0.3 . 8888 }'";
+
+  it('keeps only NET_ADMIN and the tun device, and four mounts of its own', async () => {
+    await client.start([slot]);
+    expect(engine.specOf(CONTAINER)).toMatchObject({
+      capabilities: ['NET_ADMIN'],
+      devices: ['/dev/net/tun'],
+      readOnlyRoot: true,
+      networks: [{ name: 'v6a-user-alpha' }, { name: slot.network, address: slot.client }],
+      mounts: [
+        { target: '/client', readOnly: true },
+        { target: '/mgmt' },
+        { target: '/proxy' },
+        { target: '/state', readOnly: true },
+      ],
+    });
+    expect(commands.slice(0, 2)).toEqual([
+      'ready',
+      'claim 10.201.0.1/29 10.201.0.2 02:76:0a:c9:00:01 && relay 0 10.201.0.1',
+    ]);
+    await client.remove();
+    expect(engine.held().containers).toEqual([]);
+  });
+
+  it('writes the ports down before it applies them', async () => {
+    await client.start([slot]);
+    await client.applyPortMappings(1, [mapping(49152)]);
+    expect(await state('ports')).toBe('tcp 49152 10.201.0.3 8888\n');
+    expect(commands.at(-1)).toBe(flushAndAdd);
+    await client.removePortMappings(1, slot.algorithm);
+    expect(await state('ports')).toBe('');
+    expect(commands.slice(-2)).toEqual(["nft 'flush map inet v6client ports'", 'flush 10.201.0.3']);
+  });
+
+  it('goes back to what stood before when the rules are refused', async () => {
+    await client.start([slot]);
+    await client.applyPortMappings(1, [mapping(49152)]);
+    refused = '49153';
+    await expect(client.applyPortMappings(2, [mapping(49153)])).rejects.toMatchObject({
+      code: 'V6_FIREWALL_APPLY',
+    });
+    expect(await state('ports')).toBe('tcp 49152 10.201.0.3 8888\n');
+    await expect(client.applyPortMappings(2, [mapping(49152)])).rejects.toThrow(/held by run 1/);
+  });
+
+  it('detaches a slot again that cannot be claimed', async () => {
+    await client.start([slot]);
+    refused = 'claim 10.201.0.9/29';
+    await expect(client.attachSlot(next)).rejects.toMatchObject({ code: 'V6_VPN_CLIENT_FAILED' });
+    expect(Object.keys((await engine.containers.find(CONTAINER))?.networks ?? {})).toEqual([
+      'v6a-user-alpha',
+      slot.network,
+    ]);
+    expect(await state('slots')).toBe('0 10.201.0.1/29 10.201.0.2 02:76:0a:c9:00:01\n');
+  });
+
+  it('applies everything again when the container was lost', async () => {
+    await client.start([slot]);
+    await client.attachSlot(next);
+    await client.applyPortMappings(1, [mapping(49152)]);
+    commands.length = 0;
+    await engine.containers.remove(CONTAINER);
+    await until('all is applied again', 5000, () => commands.includes(flushAndAdd));
+    expect(commands.filter((command) => command.startsWith('claim'))).toHaveLength(2);
+    expect(Object.keys((await engine.containers.find(CONTAINER))?.networks ?? {})).toHaveLength(3);
+  });
+
+  it('leaves nothing behind when it cannot start', async () => {
+    refused = 'ready';
+    await expect(client.start([slot])).rejects.toMatchObject({ code: 'V6_VPN_CLIENT_FAILED' });
+    expect(engine.held().containers).toEqual([]);
+  });
+
+  it('goes on without VPN where the host has no tun device', async () => {
+    engine.failAt('containers.start', 1, 'V6_NET_TUN_MISSING');
+    await client.start([slot]);
+    expect(engine.specOf(CONTAINER)?.devices).toEqual([]);
+    const config = portalFile(await makePair(new Date(Date.now() + 60_000)), [
+      '192.0.2.1 1194 udp',
+    ]);
+    expect(await client.connect(config, { subnet: SUBNET, limitMs: 1000 })).toMatchObject({
+      ok: false,
+      failure: { code: 'V6_NET_TUN_MISSING', definite: true },
+    });
+  });
+
+  it('hands a file to openvpn and waits for its answer, within the limit', async () => {
+    await client.start([slot]);
+    const config = portalFile(await makePair(new Date(Date.now() + 60_000)), [
+      '192.0.2.1 1194 udp',
+    ]);
+    const connecting = client.connect(config, { subnet: SUBNET, limitMs: 5000 });
+    await until('openvpn is called', 5000, () => commands.at(-1) === 'wake');
+    expect(await state('remotes')).toBe('192.0.2.1 udp 1194\n');
+    openvpn.open('>STATE:1,CONNECTED,SUCCESS,10.202.0.11,192.0.2.1,1194,,');
+    expect(await connecting).toEqual({ ok: true, address: '10.202.0.11' });
+    await client.disconnect();
+    expect(client.tunnel()).toEqual({ kind: 'off' });
+    expect(await state('remotes')).toBe('');
+    const silent = await client.connect(config, { subnet: SUBNET, limitMs: 20 });
+    expect(silent).toMatchObject({ ok: false, failure: { code: 'V6_VPN_SERVER_UNREACHABLE' } });
+  });
+});
