@@ -204,7 +204,7 @@ async function demo(children, args) {
   if (commands['demo:up'] === undefined) return v6('images', 'list');
   const up = await v6('demo', 'up', ...args);
   if (up !== 0 || commands['vpn:test'] === undefined) return up;
-  return v6('vpn', 'test', '--login', loginOfDemo(args));
+  return v6('vpn', 'test', '--all-nodes', '--login', loginOfDemo(args));
 }
 
 function test(children, args) {

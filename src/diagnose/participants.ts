@@ -17,6 +17,8 @@ export interface Selection {
   readonly nodes: readonly string[];
   /** Ids of organizations; empty for all. */
   readonly organizations: readonly number[];
+  /** Every node of the collaboration must take part, as if all of them were named. */
+  readonly allNodes?: boolean | undefined;
 }
 
 /**
@@ -28,7 +30,8 @@ export function chooseParticipants(
   selection: Selection,
 ): readonly Participant[] {
   refuseUnknown(nodes, selection);
-  const isSelective = selection.nodes.length + selection.organizations.length > 0;
+  const isSelective =
+    selection.allNodes === true || selection.nodes.length + selection.organizations.length > 0;
   return nodes
     .filter((node) => !isSelective || isNamed(node, selection))
     .toSorted((a, b) => a.organization.id - b.organization.id)
@@ -55,8 +58,8 @@ export function stateOf(node: Pick<NodeEntity, 'status' | 'ip' | 'config'>): Tes
   return vpn === 'on' ? 'tunnel-down' : 'skipped';
 }
 
-function isNamed(node: NodeEntity, { nodes, organizations }: Selection): boolean {
-  return nodes.includes(node.name) || organizations.includes(node.organization.id);
+function isNamed(node: NodeEntity, { nodes, organizations, allNodes = false }: Selection): boolean {
+  return allNodes || nodes.includes(node.name) || organizations.includes(node.organization.id);
 }
 
 function refuseUnknown(nodes: readonly NodeEntity[], selection: Selection): void {

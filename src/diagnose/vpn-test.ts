@@ -17,6 +17,8 @@ export interface VpnTestInput {
   readonly organizations: readonly number[];
   /** Names of nodes that must take part; empty for all that can. */
   readonly nodes: readonly string[];
+  /** Every node of the collaboration must take part. */
+  readonly allNodes?: boolean | undefined;
   /** Round trips per pair, 1–1000. */
   readonly probes: number;
   /** The whole test ends after this, in ms. */

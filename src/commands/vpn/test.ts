@@ -34,6 +34,12 @@ Exit status 0: all pairs passed; 3: a pair failed, or there was no node to test.
       multiple: true,
       multipleNonGreedy: true,
     }),
+    'all-nodes': Flags.boolean({
+      description:
+        'every node of the collaboration must take part; one that is away fails the test',
+      default: false,
+      exclusive: ['node', 'organizations'],
+    }),
     login: Flags.string({ description: 'login to use; the current one by default' }),
     probes: Flags.integer({
       description: 'round trips to measure per pair',
@@ -58,6 +64,7 @@ Exit status 0: all pairs passed; 3: a pair failed, or there was no node to test.
       ...(flags.collaboration === undefined ? {} : { collaboration: flags.collaboration }),
       organizations: flags.organizations ?? [],
       nodes: flags.node ?? [],
+      allNodes: flags['all-nodes'],
       probes: flags.probes,
       limitMs: flags.timeout * 1000,
     };

@@ -30,6 +30,7 @@ export function parseNodeConfig(text: string, file: string): NodeConfig {
   const isolatedRange = subnet(read, 'isolated_range', file, { longest: SLOT_PREFIX });
   const port = read.integer('port', { from: 1, to: 65_535 }) ?? null;
   const policies = read.below('policies');
+  refuseUnenforced(policies);
   const config: NodeConfig = {
     apiKey: apiKey(read),
     serverUrl: serverUrl(read, port),
@@ -56,6 +57,19 @@ export function parseNodeConfig(text: string, file: string): NodeConfig {
   if (read.problems.length > 0) throw invalidConfig(file, read.problems);
   if (vpnSubnet && isolatedRange) refuseOverlap(file, vpnSubnet, isolatedRange);
   return config;
+}
+
+/** A policy that would not be enforced must not look as if it were: upstream's keys that this version does not know. */
+function refuseUnenforced(policies: KeyReader): void {
+  for (const key of ['allowed_users', 'allowed_organizations', 'allowed_algorithm_stores']) {
+    const value = policies.raw(key);
+    if (value === undefined || value === null || (Array.isArray(value) && value.length === 0))
+      continue;
+    policies.problem(
+      key,
+      'is not enforced by this version: without it the node would run what it forbids',
+    );
+  }
 }
 
 function apiKey(read: KeyReader): string {

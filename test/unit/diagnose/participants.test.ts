@@ -66,6 +66,16 @@ describe('participants of a test', () => {
     ]);
   });
 
+  it('are all in the mesh when all have to take part', () => {
+    expect(meshOf(nodes, { ...everybody, allNodes: true })).toEqual([
+      '1 mesh runs',
+      '2 mesh runs',
+      '3 mesh runs',
+      '4 mesh',
+      '5 mesh',
+    ]);
+  });
+
   it.each([
     [{ nodes: ['gamma'], organizations: [] }, 'gamma'],
     [{ nodes: [], organizations: [9] }, '9'],

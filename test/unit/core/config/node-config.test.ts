@@ -71,6 +71,16 @@ docker_services:
     });
   });
 
+  it.each([
+    ['allowed_users', '[2]'],
+    ['allowed_organizations', '[north]'],
+    ['allowed_algorithm_stores', 'https://store.example.test'],
+  ])('refuses policies.%s, which it would not enforce', (key, value) => {
+    const error = failure(`${BASE}\npolicies:\n  ${key}: ${value}\n`);
+    expect(error.code).toBe('V6_CONFIG_INVALID');
+    expect(error.message).toContain(`policies.${key}`);
+  });
+
   it('reads our own keys', () => {
     const config = parseNodeConfig(
       `${BASE}
