@@ -1,0 +1,134 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { createHostGuard } from '../../src/adapters/firewall/guard.ts';
+import { createDaemonClient } from '../../src/adapters/http/daemon-client.ts';
+import { systemClock } from '../../src/core/clock.ts';
+import { type Context, contextFor } from '../../src/core/context.ts';
+import { LABEL, names } from '../../src/core/labels.ts';
+import { composeNodeHost, type NodeHost, nodeImages } from '../../src/node/compose-host.ts';
+import { readNodeConfig, type StartedNode, startNode } from '../../src/node/host/start-node.ts';
+import { stopNode } from '../../src/node/host/stop-node.ts';
+import { TestCoordination } from '../support/coordination.ts';
+
+const ROOT = path.join(import.meta.dirname, '../..');
+const NAME = 'it-host';
+
+let home: string;
+let coordination: TestCoordination;
+let apiKey: string;
+let host: NodeHost;
+let context: Context;
+
+beforeAll(async () => {
+  home = await mkdtemp(path.join(tmpdir(), 'v6-node-host-'));
+  coordination = await TestCoordination.start(path.join(home, 'server'));
+  const [node] = await coordination.createNodes([NAME]);
+  apiKey = node?.apiKey ?? '';
+  host = await composeNodeHost();
+  context = contextFor('node', NAME, 'user', { home, isRoot: true });
+  await mkdir(path.dirname(context.configFile), { recursive: true });
+});
+
+afterAll(async () => {
+  await coordination?.goAway();
+  await rm(home, { recursive: true, force: true });
+});
+
+afterEach(async () => {
+  await stopNode(host, context).catch(() => undefined);
+});
+
+async function configure(...lines: readonly string[]): Promise<void> {
+  const { port } = coordination;
+  const text = [
+    `api_key: ${apiKey}`,
+    'server_url: http://127.0.0.1',
+    `port: ${port}`,
+    'api_path: /api',
+    'spare_slots: 1',
+    ...lines,
+  ];
+  await writeFile(context.configFile, `${text.join('\n')}\n`);
+}
+
+async function start(): Promise<StartedNode> {
+  await readNodeConfig(host.files, context);
+  return startNode(host, {
+    context,
+    images: nodeImages(ROOT),
+    engineSocket: host.engineSocket,
+    user: { uid: 0, folders: { HOME: home } },
+  });
+}
+
+const NOTHING = { containers: [], networks: [], isFolderThere: false, isInGuard: false };
+
+/** What there is of this node on the host; other nodes may come and go meanwhile. */
+async function left() {
+  const labels = { [LABEL.node]: NAME };
+  const { engine, files } = host;
+  const guard = createHostGuard({
+    engine,
+    image: nodeImages(ROOT).vpn,
+    scope: 'user',
+    clock: systemClock,
+  });
+  return {
+    containers: (await engine.containers.list(labels)).map(({ name }) => name),
+    networks: (await engine.networks.list(labels)).map(({ name }) => name),
+    isFolderThere: await files.isThere(context.runDir),
+    isInGuard: ((await guard.show()) ?? '').includes(`user/${NAME}`),
+  };
+}
+
+describe('a node as a container of the runtime image', () => {
+  it('starts, answers on its socket, and is not started twice', async () => {
+    await configure();
+    const started = await start();
+    expect(started.vpn.state).toBe('off');
+    const daemon = createDaemonClient(context.runDir, NAME);
+    expect(await daemon.status()).toMatchObject({
+      server: { connected: expect.any(Boolean) as boolean },
+    });
+    expect((await daemon.network()).hostRules).toContain(`user/${NAME}`);
+    await expect(start()).rejects.toMatchObject({ code: 'V6_NODE_ALREADY_RUNNING' });
+  });
+
+  it('goes on without VPN where the server gives none, with a warning', async () => {
+    await configure('vpn_subnet: 10.232.0.0/16');
+    const { vpn } = await start();
+    expect(vpn).toMatchObject({ state: 'without', warning: { code: 'V6_VPN_OFF' } });
+    expect(await stopNode(host, context)).toMatchObject({
+      isClean: true,
+      removed: { containers: [], networks: [] },
+      remains: { hasCredential: false },
+    });
+    expect(await left()).toEqual(NOTHING);
+  });
+
+  it('surfaces the refused API key of a daemon that ended at once, and leaves nothing', async () => {
+    const right = apiKey;
+    apiKey = '11111111-2222-4333-8444-555555555555';
+    await configure();
+    apiKey = right;
+    await expect(start()).rejects.toMatchObject({
+      code: 'V6_AUTH_API_KEY',
+      entry: { exitCode: 77 },
+    });
+    expect(await left()).toEqual(NOTHING);
+  });
+
+  it('removes what a killed daemon left', async () => {
+    await configure();
+    await start();
+    // Removed by force: the engine would start a daemon again that was only killed.
+    const container = names.node(NAME, 'user');
+    await host.engine.containers.remove(container);
+    const stopped = await stopNode(host, context);
+    expect(stopped.isClean).toBe(false);
+    expect(stopped.removed.containers).toContain(names.vpnClient(NAME, 'user'));
+    expect(await left()).toEqual(NOTHING);
+  });
+});
