@@ -218,6 +218,26 @@ describe('a tunnel between two VPN clients', () => {
     expect(await lab.ask(algorithmB, `${a.vpnAddress}:${PORT}`)).toBe('marker');
   });
 
+  it('holds an open connection back even when the routes of the VPN are gone', async () => {
+    const flow = await openFlow(algorithmA, `${b.vpnAddress}:${PORT}`, 'routeless');
+    const sniffer = await lab.sniff();
+    const before = (await counters(a))['kill-switch']?.packets ?? 0;
+    // Now the default route through the uplink is the only way that is left.
+    await lab.shell(
+      a.container,
+      `ip route del ${VPN_SUBNET} dev tun0 metric 100; ip route del blackhole ${VPN_SUBNET} metric 4000; ip addr flush dev tun0`,
+    );
+    expect(await lab.shell(a.container, `ip route get ${b.vpnAddress}`)).toContain('dev eth');
+    expect(await flow.say('canary-leak', 1000)).toBe(false);
+    expect((await counters(a))['kill-switch']?.packets ?? 0).toBeGreaterThan(before);
+    expect(await sniffer.count('canary-leak')).toBe(0);
+    await sniffer.stop();
+    await flow.close();
+    await lab.engine.containers.kill(a.container, 'SIGKILL');
+    await until('the tunnel is down', 10_000, () => a.client.tunnel().kind === 'connecting');
+    await until('the tunnel is back', 20_000, () => a.client.tunnel().kind === 'connected');
+  });
+
   it('applies all that is wanted again when the container is killed, and when it is removed', async () => {
     for (const end of ['kill', 'remove'] as const) {
       const before = await lab.engine.containers.find(a.container);
