@@ -36,21 +36,26 @@ claim() {
 }
 
 relay_alive() {
-  [ -s "$V6_RUN/relay-$1" ] && kill -s 0 -- "-$(cat "$V6_RUN/relay-$1")" 2>/dev/null
+  [ -s "$V6_RUN/relay-$1" ] && kill -0 "$(cat "$V6_RUN/relay-$1")" 2>/dev/null
 }
 
-# relay INDEX GATEWAY: carry the slot's gateway address to the proxy's socket, now and whenever the socket appears.
-relay() {
+# relay_start INDEX GATEWAY: carry the slot's gateway address to the proxy's socket, now and whenever the socket appears.
+relay_start() {
   relay_alive "$1" && return 0
-  rm -f "$V6_RUN/relay-$1"
+  # setsid keeps the process number: here a child never leads a group before.
   setsid /usr/local/lib/v6/relay.sh "$1" "$2" </dev/null >/dev/null 2>&1 &
-  # The caller goes on when somebody listens: an algorithm's first act may be a call.
-  for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-    [ -z "$(ss -Hltn "src $2 and sport = :8080")" ] || return 0
-    sleep 0.05
+  echo "$!" >"$V6_RUN/relay-$1"
+}
+
+# relay INDEX GATEWAY: the same, and come back when somebody listens: an algorithm's first act may be a call.
+relay() {
+  relay_start "$1" "$2"
+  n=0
+  until [ -n "$(ss -Hltn "src $2 and sport = :8080")" ]; do
+    n=$((n + 1))
+    [ "$n" -le 150 ] || { log "the relay of slot $1 does not listen on $2"; return 1; }
+    sleep 0.02
   done
-  log "the relay of slot $1 does not listen on $2"
-  return 1
 }
 
 # release INDEX: end the slot's relay with all its connections.

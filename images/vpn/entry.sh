@@ -39,7 +39,7 @@ restore_slots() {
   [ -f /state/slots ] || return 0
   while read -r index gateway client link _; do
     is_number "$index" && is_network "$gateway" && is_address "$client" && is_link "$link" || continue
-    if claim "$gateway" "$client" "$link"; then relay "$index" "${gateway%/*}" || true; fi
+    if claim "$gateway" "$client" "$link"; then relay_start "$index" "${gateway%/*}"; fi
   done </state/slots
 }
 

@@ -1,7 +1,6 @@
 #!/bin/sh
 # relay.sh INDEX GATEWAY: leader of a process group of its own, so that one signal ends the relay and all it carries.
 set -u
-echo "$$" >"/run/v6/relay-$1"
 while :; do
   # keepalive: a connection whose slot is gone must not hold one of the 64 places for hours.
   socat "TCP-LISTEN:8080,bind=$2,reuseaddr,fork,max-children=64,keepalive,keepidle=30,keepintvl=10,keepcnt=3" \
