@@ -301,7 +301,12 @@ describe('a coordination server, from its first start', () => {
 
   it('keeps its data, its keys and its tokens over a restart, and starts with all nodes offline', async () => {
     const before = await user('GET', '/task');
+    const polling = hear(pair()[0].token, 'polling');
+    await hasHeard(polling, 'sync');
     expect(await server.stop()).toBe(0);
+    await hasHeard(polling, 'disconnect');
+    // A broken connection, and not an orderly end: after that python-socketio would never come back.
+    expect(polling.events.at(-1)).toStrictEqual({ name: 'disconnect', payload: 'transport error' });
     const first = server.output();
     server = await startServerProcess(folder.path, { port: server.port });
     expect((await user('GET', '/task')).body).toStrictEqual(before.body);

@@ -32,7 +32,7 @@ export async function getRun(store: Store, id: number): Promise<RunRecord> {
 
 /**
  * Moves a run of this node on. What the patch leaves out is kept. A final status ends the run, with our time when it names
- * none, and takes its ports away in the same transaction. Sending the same end twice is fine.
+ * none, and takes its ports away in the same transaction. Afterwards it takes what `planAfterEnd` says.
  * Throws V6_AUTH_FORBIDDEN, V6_REQUEST_NOT_FOUND, V6_REQUEST_CONFLICT (ended, or no way from one status to the other).
  */
 export async function patchRun(
@@ -45,11 +45,13 @@ export async function patchRun(
     const run = await getRun(store, id);
     assertOwnRun(node, run);
     if (run.isKillPending) await store.runs.update(id, { isKillPending: false });
-    if (run.finishedAt !== null) {
-      if (isRepeated(run, patch)) return false;
+    const changes =
+      run.finishedAt === null
+        ? planChanges(run, patch, deps.clock.now())
+        : planAfterEnd(run, patch);
+    if (changes === undefined)
       throw new V6Error('V6_REQUEST_CONFLICT', `Run ${id} has ended: ${run.status}`);
-    }
-    const changes = planChanges(run, patch, deps.clock.now());
+    if (Object.keys(changes).length === 0) return false;
     await store.runs.update(id, changes);
     if (changes.finishedAt !== undefined) await store.ports.removeOfRuns([id]);
     return true;
@@ -62,13 +64,17 @@ export async function patchRun(
   return run;
 }
 
-/** The second sending of a patch whose answer was lost. */
-function isRepeated(run: RunRecord, patch: RunPatch): boolean {
-  return (
-    patch.status === run.status &&
-    (patch.result === undefined || patch.result === run.result) &&
-    (patch.log === undefined || patch.log === run.log)
-  );
+/**
+ * Pure. What a node may still send when its run has ended: the same end again, because the answer was lost; and result and log
+ * when there is no result yet. Python nodes send a failed start twice, first the bare status and then the log; and a killed run
+ * has ended here before its node knows. Undefined: nothing may change.
+ */
+export function planAfterEnd(run: RunRecord, patch: RunPatch): RunChanges | undefined {
+  if (patch.status !== run.status) return undefined;
+  const result = patch.result === run.result ? undefined : patch.result;
+  const log = patch.log === run.log ? undefined : patch.log;
+  if (result === undefined && log === undefined) return {};
+  return run.result === null ? { result, log } : undefined;
 }
 
 /** Pure. Open statuses may repeat: a node that restarts begins its open runs again. */

@@ -1,5 +1,6 @@
 import { authenticate } from '../auth/identity.ts';
 import type { ServerEvent } from '../services/events.ts';
+import { cut } from './cut.ts';
 import { room, roomsOf } from './rooms.ts';
 import type { SocketDeps, TaskSocket, Tasks } from './server.ts';
 
@@ -54,8 +55,9 @@ async function refreshRooms(
     try {
       await refresh(socket, deps);
     } catch {
-      // Whoever cannot be identified any more has nothing to hear.
-      socket.disconnect(true);
+      // Whoever cannot be identified any more has nothing to hear until the next login.
+      for (const left of socket.rooms) if (left !== socket.id) await socket.leave(left);
+      cut(socket.conn);
     }
   }
 }

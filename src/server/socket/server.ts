@@ -1,4 +1,5 @@
 import type { Server as HttpServer } from 'node:http';
+import { setTimeout } from 'node:timers/promises';
 import { type Namespace, Server, type Socket } from 'socket.io';
 import type { Clock } from '../../core/clock.ts';
 import { isV6Error, V6Error } from '../../core/errors.ts';
@@ -15,6 +16,7 @@ import type { EventHub } from '../services/events.ts';
 import type { Presence } from '../services/presence.ts';
 import { killOf, listAll } from '../services/tasks.ts';
 import { broadcast } from './broadcast.ts';
+import { cut } from './cut.ts';
 import { handleNodeEvents } from './node-events.ts';
 import { roomsOf } from './rooms.ts';
 
@@ -45,6 +47,8 @@ const REFUSED_MS = 5000;
 const EXPIRED_MS = 30_000;
 /** For how long a kill that no node has confirmed is repeated. */
 const REPEAT_KILLS_MS = 7 * 24 * 3_600_000;
+/** For requests that are under way when the server stops. */
+const LAST_REQUESTS_MS = 3000;
 /** Longest delay of a timer in Node. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
@@ -70,13 +74,15 @@ export function attachSockets(http: HttpServer, deps: SocketDeps): { close(): Pr
   tasks.on('connection', (socket) => {
     void welcome(socket, deps).catch((error: unknown) => {
       deps.logger.error('A socket could not be set up', { error });
-      socket.disconnect(true);
+      endAfter(socket, 0);
     });
   });
   broadcast(tasks, deps);
   return {
     close: async () => {
-      await io.close();
+      for (const { conn } of tasks.sockets.values()) cut(conn);
+      // Ends with the last request; the caller cuts those that hang.
+      await Promise.race([io.close(), setTimeout(LAST_REQUESTS_MS, undefined, { ref: false })]);
     },
   };
 }
@@ -169,22 +175,27 @@ async function repeatKills(
 }
 
 function expireAt(socket: TaskSocket, at: Date, clock: Pick<Clock, 'now'>): void {
-  const left = at.getTime() - clock.now().getTime();
-  const timer = setTimeout(
-    () => {
-      if (left > MAX_TIMER_MS) {
-        expireAt(socket, at, clock);
-        return;
-      }
-      socket.emit('expired_token');
-      endAfter(socket, EXPIRED_MS);
-    },
-    Math.min(Math.max(left, 0), MAX_TIMER_MS),
-  );
-  socket.on('disconnect', () => clearTimeout(timer));
+  const ended = new AbortController();
+  socket.on('disconnect', () => ended.abort());
+  const wait = async (): Promise<void> => {
+    const left = at.getTime() - clock.now().getTime();
+    await setTimeout(Math.min(Math.max(left, 0), MAX_TIMER_MS), undefined, {
+      signal: ended.signal,
+    });
+    if (left > MAX_TIMER_MS) return wait();
+    socket.emit('expired_token');
+    endAfter(socket, EXPIRED_MS);
+  };
+  wait().catch(() => undefined);
 }
 
 function endAfter(socket: TaskSocket, ms: number): void {
-  const timer = setTimeout(() => socket.disconnect(true), ms);
-  socket.on('disconnect', () => clearTimeout(timer));
+  const ended = new AbortController();
+  socket.on('disconnect', () => ended.abort());
+  const end = async (): Promise<void> => {
+    await setTimeout(ms, undefined, { signal: ended.signal });
+    while (!cut(socket.conn)) await setTimeout(1000, undefined, { signal: ended.signal });
+  };
+  // The only way out is the abort: the socket has gone.
+  end().catch(() => undefined);
 }

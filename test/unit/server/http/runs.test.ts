@@ -86,6 +86,21 @@ describe('a run', () => {
     expect((await patch({ status: 'active' })).status).toBe(400);
   });
 
+  it('takes log and result after a bare final status, as Python nodes send a failed start', async () => {
+    await patch({ status: 'non-existing Docker image' });
+    const details = { status: 'non-existing Docker image', result: '', log: 'no image' };
+    const second = await patch({ ...details, finished_at: '2030-01-01T00:02:00Z' });
+    expect(second.body).toMatchObject({ log: 'no image', finished_at: '2030-01-01T00:01:00' });
+    expect((await patch({ ...details, log: 'another' })).status).toBe(400);
+  });
+
+  it('takes the log of a killed run, and no other status', async () => {
+    await world.call('POST', '/kill/task', { token: world.nora.token, body: { id: task } });
+    expect((await patch({ status: 'completed', result: 'cg==' })).status).toBe(400);
+    const answer = await patch({ status: 'killed by user', log: 'last words' });
+    expect([answer.status, answer.body.log]).toStrictEqual([200, 'last words']);
+  });
+
   it.each([
     ['no way back to pending', [{ status: 'active' }, { status: 'pending' }], 400],
     ['an end of something open', [{ status: 'active', finished_at: '2030-01-01T00:02:00Z' }], 400],
