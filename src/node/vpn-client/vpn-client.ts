@@ -17,16 +17,12 @@ import {
   renderRemotesTransaction,
 } from '../../core/vpn/rules.ts';
 import type { Slot } from '../../core/vpn/slot.ts';
-import type {
-  PortMapping,
-  Remote,
-  TunnelFailure,
-  TunnelOutcome,
-  TunnelState,
-} from '../../core/vpn/tunnel.ts';
+import type { PortMapping, Remote, TunnelOutcome, TunnelState } from '../../core/vpn/tunnel.ts';
 import type { VpnClient, VpnClientReport } from '../interfaces/vpn-client.ts';
 import { ClientContainerKeeper, type ContainerDeps } from './client-container.ts';
-import { CommandStream, isLostStream } from './command-stream.ts';
+import { ClientLink } from './client-link.ts';
+import { type CommandStream, isLostStream } from './command-stream.ts';
+import { applyFailure, tunMissing, unanswered } from './failures.ts';
 import { StateFolder } from './state-folder.ts';
 import { TunnelWatch } from './tunnel-watch.ts';
 
@@ -37,10 +33,6 @@ export interface VpnClientDeps extends ContainerDeps {
   readonly clock: Clock;
 }
 
-const SET_UP = '. /usr/local/lib/v6/client.sh';
-/** How long the engine's restart policy may take before we start the container ourselves, ms. */
-const RESTART_PATIENCE_MS = 3000;
-const RETRY_MS = 2000;
 /** A tunnel with a good file is up within half a second of its container's start, ms. */
 const ADOPTION_PATIENCE_MS = 1500;
 
@@ -54,17 +46,16 @@ class DockerVpnClient implements VpnClient {
   readonly #container: ClientContainerKeeper;
   readonly #folder: StateFolder;
   readonly #watch: TunnelWatch;
+  readonly #link: ClientLink;
   readonly #closing = new AbortController();
   // The desired state: all of it is applied again whenever the container or the stream was lost.
   readonly #slots = new Map<number, Slot>();
   readonly #mappings = new Map<number, readonly PortMapping[]>();
   #remotes: readonly Remote[] = [];
   #credential: string | undefined;
-  #stream: CommandStream | undefined;
   #management: Management | undefined;
   /** One change at a time: rules, slots and tunnel are shared by all runs. */
   #changes: Promise<unknown> = Promise.resolve();
-  #isRecovering = false;
 
   constructor(deps: VpnClientDeps) {
     this.#deps = deps;
@@ -77,6 +68,15 @@ class DockerVpnClient implements VpnClient {
         onFrozen: () => void this.#background(() => this.#killFrozen()),
       },
     );
+    this.#link = new ClientLink({
+      ...deps,
+      container: this.#container,
+      signal: this.#closing.signal,
+      serial: (change) => this.#serial(change),
+      slots: () => [...this.#slots.values()],
+      apply: (stream) => this.#applyAll(stream),
+      onLost: () => this.#watch.interrupted(),
+    });
   }
 
   start(slots: readonly Slot[]): Promise<void> {
@@ -89,10 +89,9 @@ class DockerVpnClient implements VpnClient {
       await this.#adoptCredential();
       await this.#saveState();
       await this.#container.ensure([...this.#slots.values()]);
-      await this.#openOrRemove();
+      await this.#link.openFirst();
       this.#management = this.#deps.openManagement(this.#folder.managementSocket);
       this.#watch.attach(this.#management);
-      void this.#follow();
       await this.#awaitAdoptedTunnel();
     });
   }
@@ -104,7 +103,7 @@ class DockerVpnClient implements VpnClient {
       this.#slots.set(slot.index, slot);
       try {
         await this.#folder.saveSlots([...this.#slots.values()]);
-        await this.#run(claimCommand(slot));
+        await this.#link.run(claimCommand(slot));
       } catch (error) {
         this.#slots.delete(slot.index);
         await this.#folder.saveSlots([...this.#slots.values()]);
@@ -119,7 +118,7 @@ class DockerVpnClient implements VpnClient {
     return this.#serial(async () => {
       this.#slots.delete(slot.index);
       await this.#folder.saveSlots([...this.#slots.values()]);
-      await this.#run(`release ${slot.index}`);
+      await this.#link.run(`release ${slot.index}`);
       await this.#container.detach(slot);
     });
   }
@@ -133,7 +132,7 @@ class DockerVpnClient implements VpnClient {
     return this.#serial(async () => {
       if (this.#mappings.has(run)) await this.#setMappings(run, []);
       // Flows outlive their element, and a new run on this address would get the old peers' packets.
-      await this.#run(`flush ${algorithm}`);
+      await this.#link.run(`flush ${algorithm}`);
     });
   }
 
@@ -158,7 +157,7 @@ class DockerVpnClient implements VpnClient {
       const answer = this.#watch.outcome();
       this.#credential = text;
       await this.#folder.saveCredential(text);
-      await this.#run('wake');
+      await this.#link.run('wake');
       return { answer };
     });
     const limit = this.#deps.clock
@@ -192,7 +191,7 @@ class DockerVpnClient implements VpnClient {
     const running = (await this.#container.find())?.state === 'running';
     const { bytes } = this.#watch;
     const rules = running
-      ? (await this.#serial(() => this.#run(`nft list table ${CLIENT_TABLE}`))).join('\n')
+      ? (await this.#serial(() => this.#link.run(`nft list table ${CLIENT_TABLE}`))).join('\n')
       : '';
     return {
       container: this.#container.name,
@@ -208,7 +207,7 @@ class DockerVpnClient implements VpnClient {
     this.#watch.silence();
     this.#closing.abort(new V6Error('V6_INTERRUPTED', 'The VPN client is being let go'));
     this.#management?.close();
-    this.#stream?.close();
+    this.#link.close();
     await this.#changes.catch(() => undefined);
   }
 
@@ -229,7 +228,7 @@ class DockerVpnClient implements VpnClient {
     this.#put(run, wanted.get(run));
     try {
       await this.#folder.savePorts(all);
-      await this.#run(nft(renderMapTransaction(all)));
+      await this.#link.run(nft(renderMapTransaction(all)));
     } catch (error) {
       this.#put(run, before);
       await this.#folder.savePorts(planMappings(this.#mappings, this.#deps.isolatedRange));
@@ -246,7 +245,7 @@ class DockerVpnClient implements VpnClient {
     this.#remotes = remotes;
     await this.#folder.saveRemotes(remotes);
     try {
-      await this.#run(nft(renderRemotesTransaction(remotes)));
+      await this.#link.run(nft(renderRemotesTransaction(remotes)));
     } catch (error) {
       throw applyFailure('the addresses of the VPN server', error);
     }
@@ -255,7 +254,7 @@ class DockerVpnClient implements VpnClient {
   async #takeCredentialAway(): Promise<void> {
     this.#credential = undefined;
     await this.#folder.removeCredential();
-    await this.#run('vpn_stop');
+    await this.#link.run('vpn_stop');
   }
 
   /** A daemon that starts again finds the tunnel of the one before, and leaves it up. */
@@ -292,61 +291,7 @@ class DockerVpnClient implements VpnClient {
     await this.#folder.savePorts(planMappings(this.#mappings, this.#deps.isolatedRange));
   }
 
-  // ---- the stream, and what to do when it is lost
-
-  /** Runs a command that may be repeated. A lost stream is opened again first, with all of the desired state. */
-  async #run(command: string): Promise<readonly string[]> {
-    const stream = this.#stream;
-    if (stream && !stream.isLost) {
-      try {
-        return await stream.run(command);
-      } catch (error) {
-        if (!isLostStream(error)) throw error;
-      }
-    }
-    return (await this.#open()).run(command);
-  }
-
-  /** At the start a client without rules is of no use to anybody: it goes, and its last words are the reason. */
-  async #openOrRemove(): Promise<void> {
-    try {
-      await this.#open();
-    } catch (error) {
-      const lastWords = await this.#container.lastWords();
-      await this.#container.remove();
-      const { code, message } = toV6Error(error);
-      throw new V6Error(code, `The VPN client did not start: ${lastWords || message}`, {
-        hints: ['The kernel must have nf_tables and tun: `modprobe nf_tables tun`.'],
-        cause: error,
-      });
-    }
-  }
-
-  /** A stream into a running container that has all of the desired state. */
-  async #open(): Promise<CommandStream> {
-    this.#closing.signal.throwIfAborted();
-    await this.#awaitContainer();
-    this.#stream?.close();
-    const lines = await this.#deps.engine.containers.openStream(this.#container.name, ['/bin/sh']);
-    const stream = new CommandStream(lines, SET_UP);
-    await stream.run('ready');
-    this.#stream = stream;
-    await this.#applyAll(stream);
-    void stream.ended.then(() => this.#recover());
-    return stream;
-  }
-
-  async #awaitContainer(): Promise<void> {
-    const { clock } = this.#deps;
-    for (let waitedMs = 0; waitedMs < RESTART_PATIENCE_MS; waitedMs += 100) {
-      const found = await this.#container.find();
-      if (found?.state === 'running') return;
-      // Gone, or ended for good: nobody but us will start it.
-      if (found === undefined || found.state === 'dead' || found.state === 'created') break;
-      await clock.sleep(100, this.#closing.signal);
-    }
-    await this.#container.revive([...this.#slots.values()]);
-  }
+  // ---- carried out
 
   async #applyAll(stream: CommandStream): Promise<void> {
     for (const slot of this.#slots.values()) {
@@ -369,68 +314,11 @@ class DockerVpnClient implements VpnClient {
     if (this.#credential !== undefined) await stream.run('wake');
   }
 
-  /** Until it works or we are closed. */
-  async #recover(): Promise<void> {
-    if (this.#isRecovering || this.#closing.signal.aborted) return;
-    this.#isRecovering = true;
-    this.#watch.interrupted();
-    try {
-      while (!(await this.#isWell())) {
-        this.#deps.logger.warn('The VPN client was lost; bringing it back', {
-          container: this.#container.name,
-        });
-        await this.#tryToOpen();
-      }
-    } catch {
-      // Closed meanwhile.
-    } finally {
-      this.#isRecovering = false;
-    }
-  }
-
-  async #isWell(): Promise<boolean> {
-    this.#closing.signal.throwIfAborted();
-    return this.#serial(async () => this.#stream !== undefined && !this.#stream.isLost);
-  }
-
-  async #tryToOpen(): Promise<void> {
-    try {
-      await this.#serial(() => this.#open());
-      this.#deps.logger.info('The VPN client is back', { container: this.#container.name });
-    } catch (error) {
-      this.#closing.signal.throwIfAborted();
-      this.#deps.logger.warn('The VPN client could not be brought back; trying again', {
-        code: toV6Error(error).code,
-        error,
-      });
-      await this.#deps.clock.sleep(RETRY_MS, this.#closing.signal);
-    }
-  }
-
-  /** The engine's events tell of a lost container earlier than the stream does. */
-  async #follow(): Promise<void> {
-    const { signal } = this.#closing;
-    while (!signal.aborted) {
-      try {
-        for await (const event of this.#deps.engine.events(this.#container.labels, signal)) {
-          if (event.type !== 'container' || event.name !== this.#container.name) continue;
-          if (event.action === 'die' || event.action === 'destroy') {
-            this.#stream?.close();
-            void this.#recover();
-          }
-        }
-      } catch {
-        // The engine is away; the next round asks again.
-      }
-      await this.#deps.clock.sleep(RETRY_MS, signal).catch(() => undefined);
-    }
-  }
-
   async #killFrozen(): Promise<void> {
     this.#deps.logger.warn('openvpn does not answer any more; it is started again', {
       container: this.#container.name,
     });
-    await this.#run('vpn_kill');
+    await this.#link.run('vpn_kill');
   }
 
   #noAnswer(limitMs: number): TunnelOutcome {
@@ -465,40 +353,6 @@ function claimCommand(slot: Slot): string {
 /** One argument, one transaction. Its text holds digits, words and punctuation of ours, no quote. */
 function nft(transaction: string): string {
   return `nft '${transaction}'`;
-}
-
-function applyFailure(what: string, error: unknown): unknown {
-  if (isLostStream(error) || !(error instanceof V6Error)) return error;
-  if (error.code === 'V6_FIREWALL_APPLY') return error;
-  return new V6Error('V6_FIREWALL_APPLY', `The VPN client refused ${what}`, {
-    details: error.details,
-    cause: error,
-  });
-}
-
-function tunMissing(subnet: unknown): TunnelFailure {
-  return subnet === undefined
-    ? {
-        code: 'V6_VPN_OFF',
-        message: 'The VPN of this node is off',
-        hints: ['Set vpn_subnet.'],
-        definite: true,
-      }
-    : {
-        code: 'V6_NET_TUN_MISSING',
-        message: 'This host has no tun device (/dev/net/tun)',
-        hints: ['Load the module: modprobe tun', 'Then start the node again.'],
-        definite: true,
-      };
-}
-
-function unanswered(limitMs: number): TunnelFailure {
-  return {
-    code: 'V6_VPN_SERVER_UNREACHABLE',
-    message: `The VPN server did not answer within ${Math.round(limitMs / 1000)} s`,
-    hints: ['Check that this machine reaches the address and port of the VPN server.'],
-    definite: false,
-  };
 }
 
 function anySignal(...signals: (AbortSignal | undefined)[]): AbortSignal {
