@@ -30,7 +30,7 @@ export function portalContainer(input: ContainerInput): ContainerSpec {
     networks: [{ name: placement.network, address: placement.portalAddress }],
     mounts: [
       { source: settings.dataDir, target: settings.dataDir },
-      { source: settings.runDir, target: settings.runDir },
+      { source: settings.runDir, target: settings.runDir, isMadeWhenMissing: true },
     ],
     // A writable home for what the runtime caches. Without SHELL oclif asks the password file, which has no such user.
     env: { HOME: '/tmp', SHELL: '/bin/false' },
@@ -57,7 +57,7 @@ export function vpnServerContainer(input: ContainerInput): ContainerSpec {
     networks: [{ name: placement.network, address: placement.vpnServerAddress }],
     mounts: [
       { source: paths.vpnServer, target: SERVER_FOLDERS.config, readOnly: true },
-      { source: paths.vpnRun, target: SERVER_FOLDERS.run },
+      { source: paths.vpnRun, target: SERVER_FOLDERS.run, isMadeWhenMissing: true },
     ],
     env: {
       VPN_NET: settings.subnet,

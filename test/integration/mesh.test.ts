@@ -1,4 +1,5 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
+import { createServer, type Server } from 'node:net';
 import path from 'node:path';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -68,21 +69,35 @@ async function counters(index: number): Promise<{ accepted: number; tunPackets: 
   return { accepted, tunPackets: Number(tun) };
 }
 
+let squatter: Server;
+
 beforeAll(async () => {
   await demo.open();
+  // The usual port of the server is taken; when it is already, so much the better.
+  squatter = createServer().listen(7601, '127.0.0.1');
+  squatter.on('error', () => {});
   before = await hostState();
 }, 60_000);
 
 afterAll(async () => {
+  squatter.close();
   await demo.down();
   await demo.close();
 }, 180_000);
 
 describe('a mesh of three nodes', () => {
+  it('refuses a port that was asked for and is taken, and begins nothing', async () => {
+    const ran = await demo.up(['--server-port', '7601']);
+    expect(ran.exitCode).toBe(69);
+    expect(ran.json).toMatchObject({ error: { code: 'V6_NET_PORT_IN_USE' } });
+    expect(await hostState(['/run/v6', demo.root])).toEqual(before);
+  });
+
   it('comes up with one command', async () => {
     const ran = await ok(demo.up(['--nodes', '3']));
     expect(ran.stderr).not.toContain('V6_');
     report = ran.json as never;
+    expect(report.serverUrl).not.toContain(':7601');
     user = await RestUser.logIn(demo, report);
     const nodes = await user.request<{
       data: { organization: { id: number }; name: string; status: string; ip: string }[];
@@ -345,6 +360,28 @@ describe('a demo that is there', () => {
     await ok(demo.up(['--nodes', '2']));
     for (const index of [1, 2]) await connected(index);
     expect((await test()).report.pairs.filter((pair) => !pair.ok)).toEqual([]);
+  });
+
+  it('comes back by itself after a reboot, when /run is empty and the engine starts its containers', async () => {
+    const names = (
+      await demo.docker(
+        'ps',
+        '-a',
+        '--filter',
+        `label=v6.scope=${demo.scope}`,
+        '--format',
+        '{{.Names}}',
+      )
+    ).split('\n');
+    await demo.docker('kill', ...names);
+    await execa('nft', ['delete', 'table', 'inet', 'v6guard']);
+    await rm(`/run/v6/${demo.scope}`, { recursive: true });
+    await demo.docker('start', ...names);
+    for (const index of [1, 2]) await connected(index);
+    const { report: result, exitCode } = await test(['--all-nodes']);
+    expect(result.pairs.filter((pair) => !pair.ok)).toEqual([]);
+    expect(exitCode).toBe(0);
+    expect((await network(1)).hostRules).toContain('v6guard');
   });
 
   it('keeps its secrets out of every output, log, argument and environment', async () => {

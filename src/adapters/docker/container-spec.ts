@@ -30,6 +30,25 @@ function portBindings(spec: ContainerSpec): HostConfig['PortBindings'] {
   return bindings;
 }
 
+/** The older form of a bind makes a missing source; the newer one refuses to start without it. */
+function mounts(spec: ContainerSpec): Pick<HostConfig, 'Binds' | 'Mounts'> {
+  const all = spec.mounts ?? [];
+  const remade = all.filter((mount) => mount.isMadeWhenMissing === true);
+  return {
+    Binds: remade.map(
+      ({ source, target, readOnly }) => `${source}:${target}${readOnly ? ':ro' : ''}`,
+    ),
+    Mounts: all
+      .filter((mount) => !remade.includes(mount))
+      .map((mount) => ({
+        Type: 'bind',
+        Source: mount.source,
+        Target: mount.target,
+        ReadOnly: mount.readOnly ?? false,
+      })),
+  };
+}
+
 function hostConfig(spec: ContainerSpec): HostConfig {
   return {
     NetworkMode: spec.networkMode ?? spec.networks?.[0]?.name ?? 'none',
@@ -39,12 +58,7 @@ function hostConfig(spec: ContainerSpec): HostConfig {
     SecurityOpt: ['no-new-privileges'],
     LogConfig: LOG_CONFIG,
     ReadonlyRootfs: spec.readOnlyRoot ?? false,
-    Mounts: (spec.mounts ?? []).map((mount) => ({
-      Type: 'bind',
-      Source: mount.source,
-      Target: mount.target,
-      ReadOnly: mount.readOnly ?? false,
-    })),
+    ...mounts(spec),
     Tmpfs: tmpfs(spec.tmpfs ?? []),
     Devices: (spec.devices ?? []).map((device) => ({
       PathOnHost: device,

@@ -35,6 +35,8 @@ export interface Mount {
   readonly source: string;
   readonly target: string;
   readonly readOnly?: boolean;
+  /** The engine makes the folder when it is not there at a start: what lies in /run is gone after a reboot. */
+  readonly isMadeWhenMissing?: boolean;
 }
 
 export interface PublishedPort {

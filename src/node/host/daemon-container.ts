@@ -67,7 +67,13 @@ export function planDaemonContainer(input: DaemonContainerInput): ContainerSpec 
     mounts: [
       { source: engineSocket, target: '/var/run/docker.sock' },
       { source: context.configFile, target: context.configFile, readOnly: true },
-      ...foldersOf(context).map((folder): Mount => ({ source: folder, target: folder })),
+      ...foldersOf(context).map(
+        (folder): Mount => ({
+          source: folder,
+          target: folder,
+          ...(folder === context.runDir ? { isMadeWhenMissing: true } : {}),
+        }),
+      ),
     ],
     tmpfs: ['/tmp'],
     // Its files belong to the user on the host.
