@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
-import { isRecord } from '../../src/core/protocol/json.ts';
-import { silentLogger } from '../../src/core/logger.ts';
-import { type RunningServer, startServer } from '../../src/server/compose.ts';
 import type { ServerConfig } from '../../src/core/config/server-config.ts';
+import { silentLogger } from '../../src/core/logger.ts';
+import { isRecord } from '../../src/core/protocol/json.ts';
+import { type RunningServer, startServer } from '../../src/server/compose.ts';
 
 /** Root's own: only members may create tasks. */
 const ROOT_ORGANIZATION = 1;
@@ -50,7 +50,11 @@ export class TestCoordination {
 
   async comeBack(): Promise<void> {
     const again = config(this.server.port);
-    this.server = await startServer({ config: again, dataDir: this.#dataDir, logger: silentLogger });
+    this.server = await startServer({
+      config: again,
+      dataDir: this.#dataDir,
+      logger: silentLogger,
+    });
   }
 
   /** A collaboration of new organizations with a node each. */
@@ -122,7 +126,8 @@ async function exchange(
     signal: AbortSignal.timeout(10_000),
   });
   const answer: unknown = await response.json();
-  if (!response.ok) throw new Error(`${method} ${url}: ${response.status} ${JSON.stringify(answer)}`);
+  if (!response.ok)
+    throw new Error(`${method} ${url}: ${response.status} ${JSON.stringify(answer)}`);
   return isRecord(answer) ? answer : {};
 }
 
