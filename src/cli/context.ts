@@ -18,13 +18,9 @@ export function hostFolders(env: NodeJS.ProcessEnv): HostFolders {
   };
 }
 
-/** `-n/--name`, `-c/--config`, `--user/--system`, as upstream spells them. `--scope demo` is for what `v6 demo` made. */
-export const contextFlags = {
+/** `-n/--name` and `--user/--system`, as upstream spells them; `--demo` and `--scope` are for what `v6 demo` made. */
+export const scopeFlags = {
   name: Flags.string({ char: 'n', description: 'name of the configuration' }),
-  config: Flags.string({
-    char: 'c',
-    description: 'path of the configuration file; wins over --name',
-  }),
   user: Flags.boolean({
     description: 'configuration in the folders of this user',
     exclusive: ['system', 'demo'],
@@ -41,6 +37,15 @@ export const contextFlags = {
     description: 'scope by its name, e.g. demo-two',
     hidden: true,
     exclusive: ['user', 'system', 'demo'],
+  }),
+};
+
+/** The same, and `-c/--config` for what has a configuration file. */
+export const contextFlags = {
+  ...scopeFlags,
+  config: Flags.string({
+    char: 'c',
+    description: 'path of the configuration file; wins over --name',
   }),
 };
 

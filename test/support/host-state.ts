@@ -14,7 +14,7 @@ async function lines(file: string, args: readonly string[]): Promise<string[]> {
   return stdout.split('\n').filter((line) => line.trim() !== '');
 }
 
-const sorted = (list: readonly string[]): string[] => [...list].sort();
+const sorted = (list: readonly string[]): string[] => list.toSorted();
 
 /** Rules without what changes by itself: comments, counters, handles, and the times that iptables-save prints. */
 export function normalizeRules(text: readonly string[]): string[] {

@@ -1,6 +1,6 @@
 import { Args, Flags } from '@oclif/core';
 import { V6Command } from '../../cli/base-command.ts';
-import { contextFlags, contextFromFlags } from '../../cli/context.ts';
+import { contextFromFlags, scopeFlags } from '../../cli/context.ts';
 import type { RevokedNode } from '../../portal/interfaces/portal-admin.ts';
 
 export default class PortalRevoke extends V6Command<RevokedNode> {
@@ -12,11 +12,7 @@ export default class PortalRevoke extends V6Command<RevokedNode> {
     node: Args.string({ description: 'name of the node', required: true, ignoreStdin: true }),
   };
   static override flags = {
-    name: contextFlags.name,
-    user: contextFlags.user,
-    system: contextFlags.system,
-    demo: contextFlags.demo,
-    scope: contextFlags.scope,
+    ...scopeFlags,
     release: Flags.boolean({ description: 'also give its tunnel address back', default: false }),
   };
 

@@ -1,6 +1,6 @@
 import { Flags } from '@oclif/core';
 import { V6Command } from '../../cli/base-command.ts';
-import { contextFlags, contextFromFlags } from '../../cli/context.ts';
+import { contextFromFlags, scopeFlags } from '../../cli/context.ts';
 import { withInterrupt } from '../../cli/interrupt.ts';
 
 export default class PortalRun extends V6Command<void> {
@@ -9,11 +9,7 @@ export default class PortalRun extends V6Command<void> {
     'Serves what `v6 portal start` wrote, until SIGTERM or Ctrl-C. Writes JSON lines to stderr. The VPN server is another process.';
   static override examples = ['<%= config.bin %> portal run --settings ./portal.json'];
   static override flags = {
-    name: contextFlags.name,
-    user: contextFlags.user,
-    system: contextFlags.system,
-    demo: contextFlags.demo,
-    scope: contextFlags.scope,
+    ...scopeFlags,
     settings: Flags.string({ description: 'file that `v6 portal start` wrote' }),
   };
 

@@ -1,6 +1,6 @@
 import { Flags } from '@oclif/core';
 import { V6Command } from '../../cli/base-command.ts';
-import { contextFlags, contextFromFlags } from '../../cli/context.ts';
+import { contextFromFlags, scopeFlags } from '../../cli/context.ts';
 import { withInterrupt } from '../../cli/interrupt.ts';
 import { readSecret } from '../../cli/login-prompt.ts';
 import { renderStartedPortal } from '../../cli/render/portal.ts';
@@ -16,11 +16,7 @@ export default class PortalStart extends V6Command<StartedPortal> {
     '<%= config.bin %> portal start --subnet 10.91.0.0/16 --http-port 8443 --vpn-port 1194 --publish-address 0.0.0.0 --url http://vpn.example.org:8443',
   ];
   static override flags = {
-    name: contextFlags.name,
-    user: contextFlags.user,
-    system: contextFlags.system,
-    demo: contextFlags.demo,
-    scope: contextFlags.scope,
+    ...scopeFlags,
     'portal-username': Flags.string({
       description: 'name of the account that the coordination server uses (default nodes)',
     }),

@@ -1,5 +1,5 @@
 import { V6Command } from '../../cli/base-command.ts';
-import { contextFlags, contextFromFlags } from '../../cli/context.ts';
+import { contextFromFlags, scopeFlags } from '../../cli/context.ts';
 import { renderPortalStatus } from '../../cli/render/portal.ts';
 import type { PortalStatus } from '../../portal/portal-status.ts';
 
@@ -7,11 +7,7 @@ export default class PortalStatusCommand extends V6Command<PortalStatus> {
   static override summary = 'show what of the embedded portal runs and who is connected';
   static override examples = ['<%= config.bin %> portal status --json'];
   static override flags = {
-    name: contextFlags.name,
-    user: contextFlags.user,
-    system: contextFlags.system,
-    demo: contextFlags.demo,
-    scope: contextFlags.scope,
+    ...scopeFlags,
   };
 
   async run(): Promise<PortalStatus> {

@@ -1,6 +1,6 @@
 import { Flags } from '@oclif/core';
 import { V6Command } from '../../cli/base-command.ts';
-import { contextFlags, contextFromFlags } from '../../cli/context.ts';
+import { contextFromFlags, scopeFlags } from '../../cli/context.ts';
 import { V6Error } from '../../core/errors.ts';
 import type { StoppedPortal } from '../../portal/stop-portal.ts';
 
@@ -13,11 +13,7 @@ export default class PortalStop extends V6Command<StoppedPortal> {
     '<%= config.bin %> portal stop --remove-data --yes',
   ];
   static override flags = {
-    name: contextFlags.name,
-    user: contextFlags.user,
-    system: contextFlags.system,
-    demo: contextFlags.demo,
-    scope: contextFlags.scope,
+    ...scopeFlags,
     'remove-data': Flags.boolean({
       description: 'also delete keys, accounts and the addresses of the nodes',
       default: false,

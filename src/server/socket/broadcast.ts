@@ -2,7 +2,7 @@ import { authenticate } from '../auth/identity.ts';
 import type { ServerEvent } from '../services/events.ts';
 import { cut } from './cut.ts';
 import { room, roomsOf } from './rooms.ts';
-import type { SocketDeps, TaskSocket, Tasks } from './server.ts';
+import type { SocketDeps, TaskSocket, Tasks } from './sockets.ts';
 
 /** Passes on what the services publish. */
 export function broadcast(tasks: Tasks, deps: SocketDeps): void {

@@ -4,7 +4,7 @@ import type { RunRecord } from '../interfaces/records.ts';
 import { appendLog, isOwn } from '../services/runs.ts';
 import { logLine, statusChange, toConfigEntries } from './payloads.ts';
 import { room } from './rooms.ts';
-import type { SocketDeps, TaskSocket } from './server.ts';
+import type { SocketDeps, TaskSocket } from './sockets.ts';
 
 /**
  * What a node sends. Nothing of it is trusted beyond the run's id, which must be one of its own; what does not fit is dropped

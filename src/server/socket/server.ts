@@ -1,6 +1,6 @@
 import type { Server as HttpServer } from 'node:http';
 import { setTimeout } from 'node:timers/promises';
-import { type Namespace, Server, type Socket } from 'socket.io';
+import { Server } from 'socket.io';
 import type { Clock } from '../../core/clock.ts';
 import { isV6Error, V6Error } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
@@ -9,37 +9,13 @@ import {
   type ServerToClient,
   SOCKET_NAMESPACE,
 } from '../../core/protocol/events.ts';
-import { type Authenticated, authenticate, type NodeIdentity } from '../auth/identity.ts';
-import type { Tokens } from '../auth/tokens.ts';
-import type { Store } from '../interfaces/store.ts';
-import type { EventHub } from '../services/events.ts';
-import type { Presence } from '../services/presence.ts';
+import { authenticate, type NodeIdentity } from '../auth/identity.ts';
 import { killOf, listAll } from '../services/tasks.ts';
 import { broadcast } from './broadcast.ts';
 import { cut } from './cut.ts';
 import { handleNodeEvents } from './node-events.ts';
 import { roomsOf } from './rooms.ts';
-
-export interface SocketDeps {
-  readonly store: Store;
-  readonly tokens: Tokens;
-  readonly presence: Presence;
-  readonly events: EventHub;
-  readonly logger: Logger;
-  readonly clock: Pick<Clock, 'now'>;
-  /** Nobody is let in before. */
-  readonly ready: Promise<void>;
-}
-
-interface SocketData {
-  /** Undefined: the token was refused, and the socket is about to be closed. */
-  authenticated: Authenticated | undefined;
-  /** What to tell it before. */
-  refusedWith?: 'expired_token' | 'invalid_token';
-}
-
-export type Tasks = Namespace<ClientToServer, ServerToClient, Record<string, never>, SocketData>;
-export type TaskSocket = Socket<ClientToServer, ServerToClient, Record<string, never>, SocketData>;
+import type { SocketData, SocketDeps, TaskSocket, Tasks } from './sockets.ts';
 
 /** How long a socket whose token was refused stays: Python nodes need the event, and come back with a new token. */
 const REFUSED_MS = 5000;
