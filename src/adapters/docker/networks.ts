@@ -1,6 +1,4 @@
-import { execFile } from 'node:child_process';
 import { access } from 'node:fs/promises';
-import { promisify } from 'node:util';
 import type Docker from 'dockerode';
 import type { NetworkInspectInfo } from 'dockerode';
 import type { NetworkSpec, NetworkState, Networks } from '../../core/engine/engine.ts';
@@ -170,14 +168,15 @@ export class DockerNetworks implements Networks {
     const networks = await this.#docker.listNetworks().catch(() => undefined);
     const isUsed = networks?.some(({ Options }) => Options?.[BRIDGE] === bridge) ?? true;
     if (isUsed) return;
-    await promisify(execFile)('ip', ['link', 'delete', bridge, 'type', 'bridge']).catch(
-      (error: unknown) => {
-        throw new V6Error('V6_ENGINE_REQUEST', `A refused network left the bridge ${bridge}`, {
-          hints: [`Remove it as root: ip link delete ${bridge} type bridge`],
-          cause: translateEngineError(error, `remove ${bridge}`),
-        });
-      },
-    );
+    const { execa } = await import('execa');
+    try {
+      await execa('ip', ['link', 'delete', bridge, 'type', 'bridge'], { timeout: 10_000 });
+    } catch (error) {
+      throw new V6Error('V6_ENGINE_REQUEST', `A refused network left the bridge ${bridge}`, {
+        hints: [`Remove it as root: ip link delete ${bridge} type bridge`],
+        cause: translateEngineError(error, `remove ${bridge}`),
+      });
+    }
   }
 }
 

@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { V6Error } from '../../core/errors.ts';
@@ -45,7 +44,7 @@ export class ScriptRecipes implements Recipes {
     });
   }
 
-  #run(
+  async #run(
     script: string,
     args: readonly string[],
     options: {
@@ -53,37 +52,27 @@ export class ScriptRecipes implements Recipes {
       readonly signal?: AbortSignal | undefined;
     },
   ): Promise<Ended> {
-    return new Promise((resolve, reject) => {
-      const file = path.join(this.#root, 'scripts', script);
-      const child = spawn(process.execPath, [file, ...args], {
-        stdio: ['ignore', 'pipe', 'pipe'],
-        ...(options.signal === undefined ? {} : { signal: options.signal }),
-      });
-      let stdout = '';
-      const tail: string[] = [];
-      child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
-        stdout += chunk;
-      });
-      child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
-        for (const line of chunk.split('\n').filter((text) => text.trim() !== '')) {
-          tail.push(line);
-          if (tail.length > 20) tail.shift();
-          options.onLine?.(line);
-        }
-      });
-      child.on('error', (error) => reject(toRunError(script, error, options.signal)));
-      child.on('close', (status) => {
-        if (options.signal?.aborted) reject(toRunError(script, undefined, options.signal));
-        else resolve({ status: status ?? 1, stdout, tail });
-      });
+    const { execa } = await import('execa');
+    const child = execa(process.execPath, [path.join(this.#root, 'scripts', script), ...args], {
+      reject: false,
+      stdin: 'ignore',
+      ...(options.signal === undefined ? {} : { cancelSignal: options.signal }),
     });
+    const tail: string[] = [];
+    for await (const line of child.iterable({ from: 'stderr' })) {
+      if (line.trim() === '') continue;
+      tail.push(line);
+      if (tail.length > 20) tail.shift();
+      options.onLine?.(line);
+    }
+    const ended = await child;
+    if (options.signal?.aborted)
+      throw new V6Error('V6_INTERRUPTED', 'Building the images was interrupted.', { cause: ended });
+    // Without an exit status it was not started, or ended by a signal.
+    if (ended.exitCode === undefined)
+      throw new V6Error('V6_IMAGE_BUILD', `Could not run scripts/${script}.`, { cause: ended });
+    return { status: ended.exitCode, stdout: ended.stdout, tail };
   }
-}
-
-function toRunError(script: string, cause: unknown, signal: AbortSignal | undefined): V6Error {
-  if (signal?.aborted)
-    return new V6Error('V6_INTERRUPTED', 'Building the images was interrupted.', { cause });
-  return new V6Error('V6_IMAGE_BUILD', `Could not start scripts/${script}.`, { cause });
 }
 
 function baseHint(ended: Ended): string {
