@@ -118,9 +118,10 @@ export class TestNodeDaemon {
   async held(): Promise<readonly string[]> {
     const labels = { [LABEL.scope]: this.context.scope, [LABEL.node]: this.context.name };
     const { containers, networks } = this.#options.engine;
-    return [...(await containers.list(labels)), ...(await networks.list(labels))].map(
-      ({ name }) => name,
-    );
+    // The engine lists in no order that could be relied on.
+    return [...(await containers.list(labels)), ...(await networks.list(labels))]
+      .map(({ name }) => name)
+      .toSorted();
   }
 
   /** Takes away what is left, whatever the test did. */
