@@ -5,6 +5,7 @@ import {
   findFreeCidr,
   type Ipv4,
   overlaps,
+  rangeOf,
   subnetsOf,
 } from '../core/net/ipv4.ts';
 
@@ -78,11 +79,11 @@ export function planDemo({ nodes, taken, serverPort, previous }: PlanInput): Dem
   };
 }
 
-/** First address on the uplink for VPN clients: node 1 gets it, node 2 the next one. */
-export const vpnClientAddress = (
-  plan: Pick<DemoPlan, 'uplink'>,
-  node: Pick<DemoNode, 'index'>,
-): Ipv4 => addressAt(plan.uplink, 20 + node.index);
+/** Upper half of the uplink: for VPN clients and whatever else asks for no address, so that nobody takes a fixed one. */
+export function uplinkPool({ uplink }: Pick<DemoPlan, 'uplink'>): Cidr {
+  const [, upper] = subnetsOf(uplink, rangeOf(uplink).prefix + 1);
+  return upper ?? uplink;
+}
 
 function planNodes(count: number, isolated: Cidr): DemoNode[] {
   const ranges = subnetsOf(isolated, 24);

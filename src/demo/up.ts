@@ -13,6 +13,7 @@ import {
   parsePlan,
   planConflicts,
   planDemo,
+  uplinkPool,
 } from './plan.ts';
 import { localUrl, PLAN_FILE, type Progress } from './progress.ts';
 import {
@@ -202,6 +203,7 @@ async function ensureUplink(parts: DemoParts, plan: DemoPlan): Promise<void> {
     labels: labelsFor({ kind: 'uplink', scope: parts.scope }),
     subnet: plan.uplink,
     gateway: addressAt(plan.uplink, 1),
+    pool: uplinkPool(plan),
     bridge: bridgeName(BRIDGE_PREFIX.uplink, name),
     form: 'uplink',
   });

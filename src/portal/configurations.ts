@@ -96,22 +96,19 @@ export class Configurations {
     });
   }
 
-  /** Ends the node's certificate; its address stays with it unless it is released. Throws V6_REQUEST_NOT_FOUND. */
+  /**
+   * Ends the node's certificate; its address stays with it unless it is released. `node` is what the portal's status shows, or
+   * its beginning up to the last dash, the node's name, where only one has it. Throws V6_REQUEST_NOT_FOUND.
+   */
   revoke(node: string, options: { readonly release: boolean }): Promise<RevokedNode> {
     return this.#oneAtATime(async () => {
       const { store, settings } = this.#deps;
-      const lease = store.list().find(({ owner }) => owner === node);
-      const ended = store.endOwner(node);
-      if (lease === undefined || ended === undefined) {
-        throw new V6Error(
-          'V6_REQUEST_NOT_FOUND',
-          `The portal knows no node ${JSON.stringify(node)}`,
-        );
-      }
+      const lease = findLease(store.list(), node);
+      const ended = store.endOwner(lease.owner) ?? [];
       const sessionsCut = await this.#forget(ended);
-      if (options.release) store.removeOwner(node);
+      if (options.release) store.removeOwner(lease.owner);
       return {
-        node,
+        node: lease.owner,
         address: addressAt(settings.subnet, lease.offset),
         certificates: ended.length,
         sessionsCut,
@@ -230,6 +227,26 @@ export class Configurations {
     this.#queue = result.catch(() => undefined);
     return result;
   }
+}
+
+function findLease<L extends { readonly owner: string }>(leases: readonly L[], node: string): L {
+  const exact = leases.find(({ owner }) => owner === node);
+  if (exact !== undefined) return exact;
+  const named = leases.filter(({ owner }) => owner.replace(/-[^-]*$/, '') === node);
+  const [only] = named;
+  if (only !== undefined && named.length === 1) return only;
+  throw new V6Error(
+    'V6_REQUEST_NOT_FOUND',
+    named.length === 0
+      ? `The portal knows no node ${JSON.stringify(node)}`
+      : `The portal knows ${named.length} nodes called ${JSON.stringify(node)}`,
+    {
+      hints:
+        named.length === 0
+          ? ['See the nodes that it knows: v6 portal status']
+          : [`Name one of them: ${named.map(({ owner }) => owner).join(', ')}`],
+    },
+  );
 }
 
 function ownerOf(input: Pick<ConnectInput, 'node' | 'authorization'>): string {

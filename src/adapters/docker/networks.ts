@@ -84,7 +84,16 @@ export class DockerNetworks implements Networks {
           Driver: 'bridge',
           Labels: { ...spec.labels },
           Options: { ...bridgeOptions(spec) },
-          IPAM: { Driver: 'default', Config: [{ Subnet: spec.subnet, Gateway: spec.gateway }] },
+          IPAM: {
+            Driver: 'default',
+            Config: [
+              {
+                Subnet: spec.subnet,
+                Gateway: spec.gateway,
+                ...(spec.pool === undefined ? {} : { IPRange: spec.pool }),
+              },
+            ],
+          },
         }),
       );
     } catch (error) {

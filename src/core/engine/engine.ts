@@ -137,6 +137,8 @@ export interface NetworkSpec {
   readonly labels: Readonly<Record<string, string>>;
   readonly subnet: Cidr;
   readonly gateway: Ipv4;
+  /** The part of the subnet that the engine takes addresses from where none is asked for; default: all of it. */
+  readonly pool?: Cidr;
   /** Name of the bridge on the host, 15 characters at most. */
   readonly bridge: string;
   /** `uplink`: an ordinary bridge. `slot`: the host owns no address on it and masquerades nothing. */

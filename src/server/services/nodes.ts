@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { isV6Error, V6Error } from '../../core/errors.ts';
 import { ipv4ToNumber } from '../../core/net/ipv4.ts';
 import { apiKeyDigest, newApiKey } from '../auth/api-keys.ts';
@@ -40,15 +40,22 @@ export async function createNode(
         { hints: ['Add it to the collaboration first.'] },
       );
     }
+    const name = input.name ?? `${organization.name} - ${collaboration.name} Node`;
     return store.nodes.create({
-      name: input.name ?? `${organization.name} - ${collaboration.name} Node`,
+      name,
       organizationId,
       collaborationId,
       apiKeyDigest: apiKeyDigest(deps.apiKeyDigestKey, apiKey),
-      vpnId: randomUUID(),
+      vpnId: newVpnId(name),
     });
   });
   return { node: await getNode(deps.store, id), apiKey };
+}
+
+/** Who a node is to the portal, for good: its name when it was made, so that people can read it, and eight digits that no other has. */
+function newVpnId(name: string): string {
+  const readable = name.replaceAll(/[^A-Za-z0-9._-]+/g, '-').slice(0, 100);
+  return `${readable}-${randomBytes(4).toString('hex')}`;
 }
 
 /** Throws V6_REQUEST_NOT_FOUND. */

@@ -1,12 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type Cidr, numberToIpv4, overlaps } from '../../../src/core/net/ipv4.ts';
+import { type Cidr, containsAddress, numberToIpv4, overlaps } from '../../../src/core/net/ipv4.ts';
 import {
   MAX_DEMO_NODES,
   parsePlan,
   planConflicts,
   planDemo,
-  vpnClientAddress,
+  uplinkPool,
 } from '../../../src/demo/plan.ts';
 
 const cidr = fc
@@ -27,16 +27,15 @@ describe('plan of a demo', () => {
     );
   });
 
-  it('gives every node a range and an address of its own', () => {
+  it('gives every node a range of its own, and fixed addresses that no other container can get', () => {
     const plan = planDemo({ nodes: MAX_DEMO_NODES, taken: [], serverPort: 7601 });
     expect(new Set(plan.nodes.map((node) => node.isolatedRange)).size).toBe(MAX_DEMO_NODES);
-    const addresses = [
-      plan.portalAddress,
-      plan.vpnServerAddress,
-      plan.serverAddress,
-      ...plan.nodes.map((node) => vpnClientAddress(plan, node)),
-    ];
-    expect(new Set(addresses).size).toBe(MAX_DEMO_NODES + 3);
+    const fixed = [plan.portalAddress, plan.vpnServerAddress, plan.serverAddress];
+    expect(new Set(fixed).size).toBe(3);
+    for (const address of fixed) {
+      expect(containsAddress(plan.uplink, address)).toBe(true);
+      expect(containsAddress(uplinkPool(plan), address)).toBe(false);
+    }
   });
 
   it('keeps all addresses when only the number of nodes changes', () => {

@@ -50,6 +50,20 @@ describe('addresses of nodes', () => {
     expect(world.store.list()[0]).toMatchObject({ owner: 'delta', offset: 10 });
   });
 
+  it('revokes by the name of a node where only one has it, and names the candidates otherwise', async () => {
+    const world = makePortalWorld();
+    for (const node of ['north-1-0a1b2c3d', 'north-0a1b2c3d', 'north-4e5f6071', 'south-1-11111111'])
+      await connect(world, node);
+    const revoke = (node: string) => world.configurations.revoke(node, { release: false });
+    expect(await revoke('north-1')).toMatchObject({ node: 'north-1-0a1b2c3d', certificates: 1 });
+    expect(await revoke('north-4e5f6071')).toMatchObject({ node: 'north-4e5f6071' });
+    await expect(revoke('north')).rejects.toMatchObject({
+      code: 'V6_REQUEST_NOT_FOUND',
+      hints: ['Name one of them: north-0a1b2c3d, north-4e5f6071'],
+    });
+    await expect(revoke('south')).rejects.toMatchObject({ code: 'V6_REQUEST_NOT_FOUND' });
+  });
+
   it('refuses a node when the pool is full, and changes nothing then', async () => {
     const world = makePortalWorld({ subnet: '10.204.0.0/28' });
     for (const node of ['a', 'b', 'c', 'd', 'e']) await connect(world, node);
