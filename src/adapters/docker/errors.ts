@@ -6,6 +6,9 @@ interface EngineFailure {
   readonly code?: string;
   readonly message?: string;
   readonly json?: { readonly message?: string } | null;
+  /** Of the socket: a path, or a host with a port. */
+  readonly address?: string;
+  readonly port?: number;
 }
 
 const START_HINT =
@@ -77,6 +80,11 @@ function isAbort(error: unknown): boolean {
   return error instanceof Error && (error.name === 'AbortError' || error.name === 'TimeoutError');
 }
 
+function placeOf({ address, port }: EngineFailure): string {
+  if (address === undefined) return '';
+  return port === undefined ? ` at ${address}` : ` at ${address}:${port}`;
+}
+
 /**
  * A failure of the engine in our words. `action` completes "Could not …", with the value in question.
  * An abort keeps its own identity: it is the caller's doing.
@@ -88,7 +96,7 @@ export function translateEngineError(error: unknown, action: string): unknown {
   const socket = failure.statusCode === undefined ? SOCKET[code ?? ''] : undefined;
   if (socket) {
     const [entry, sentence, hints] = socket;
-    return new V6Error(entry, `${sentence}: could not ${action}`, {
+    return new V6Error(entry, `${sentence}${placeOf(failure)}: could not ${action}`, {
       hints,
       details: { reason: reasonOf(error) },
       cause: error,

@@ -30,6 +30,13 @@ describe('what the engine says, in our codes', () => {
     expect(translateEngineError(failure, 'do it')).toMatchObject({ code });
   });
 
+  it('names the socket that nobody answers on', () => {
+    const failure = { code: 'ENOENT', address: '/run/other.sock', message: 'connect ENOENT' };
+    expect(translateEngineError(failure, 'do it')).toMatchObject({
+      message: 'No container engine answers at /run/other.sock: could not do it',
+    });
+  });
+
   it('keeps the engine’s sentence without the wrapping', () => {
     const error = { statusCode: 500, message: '(HTTP code 500) server error - no space left ' };
     expect(translateEngineError(error, 'pull the image x')).toMatchObject({
