@@ -1,4 +1,4 @@
-/** Values of a log line, by the fixed names of docs/logging: node, organization, task, run, container, network, tunnelAddress, tunnelPort, rule, code, durationMs … */
+/** Values of a log line, by fixed names: node, organization, task, run, container, network, tunnelAddress, tunnelPort, rule, code, durationMs … */
 export type LogFields = Readonly<Record<string, unknown>>;
 
 /** One fixed sentence per event, values in fields. Error: someone must act; warn: degraded; info: state changed. */

@@ -1,6 +1,6 @@
 /**
  * The JSON bodies of the vantage6 4.x REST interface, as far as we use them: what a server of ours (or a Python
- * one) answers. Source: vantage6 4.14 server, resource/common/output_schema.py, as recorded in docs/protocol.md.
+ * one) answers. Source: vantage6 4.14 server, resource/common/output_schema.py.
  * Dates on the wire are naive ISO 8601 in UTC.
  */
 
