@@ -4,6 +4,16 @@ import { DEMO_PORTS } from './plan.ts';
 
 const quote = (text: string): string => JSON.stringify(text);
 
+/** Upstream asks for all of it, and only the level is used here. */
+const LOGGING = `logging:
+  level: INFO
+  use_console: true
+  backup_count: 5
+  max_size: 1024
+  format: "%(asctime)s %(levelname)s %(message)s"
+  datefmt: "%H:%M:%S"
+`;
+
 /** The coordination server's configuration: upstream's keys, so that it also shows how one is written. */
 export function renderServerConfig(plan: DemoPlan, portal: PortalReady): string {
   return `# Configuration of the demo's coordination server, written by \`v6 demo up\`.
@@ -13,14 +23,7 @@ port: ${DEMO_PORTS.server}
 api_path: /api
 uri: sqlite:///server.sqlite
 allow_drop_all: false
-logging:
-  level: INFO
-  use_console: true
-  backup_count: 5
-  max_size: 1024
-  format: "%(asctime)s %(levelname)s %(message)s"
-  datefmt: "%H:%M:%S"
-  file: unused.log
+${LOGGING}  file: unused.log
 # Networks on which client configs may be handed out over plain HTTP without a warning: this host's own bridge.
 vpn_trusted_networks:
   - ${plan.uplink}
@@ -55,12 +58,5 @@ uplink_network: ${input.uplink}
 policies:
   # Images are built on this machine: there is no registry to pull them from.
   require_algorithm_pull: false
-logging:
-  level: INFO
-  use_console: true
-  backup_count: 5
-  max_size: 1024
-  format: "%(asctime)s %(levelname)s %(message)s"
-  datefmt: "%H:%M:%S"
-`;
+${LOGGING}`;
 }

@@ -1,4 +1,4 @@
-import type { EchoProtocol, PairError, RoundTrips } from '../protocol/echo.ts';
+import type { EchoPair } from '../protocol/echo.ts';
 
 /** A node in a VPN test. */
 export type TestNodeState =
@@ -18,16 +18,9 @@ export interface TestNode {
   readonly state: TestNodeState;
 }
 
-/** One directed pair of one protocol. */
-export interface TestPair {
+/** One directed pair of one protocol, with its sender. */
+export interface TestPair extends EchoPair {
   readonly from: number;
-  readonly to: number;
-  readonly protocol: EchoProtocol;
-  readonly label: string;
-  readonly address: string | null;
-  readonly ok: boolean;
-  readonly rttMs: RoundTrips | null;
-  readonly error: PairError | null;
 }
 
 /** What `v6 vpn test --json` prints; its schema is schemas/vpn-test.json. Stable: keys are added, never changed. */
