@@ -52,7 +52,7 @@ const connected = (index: number): Promise<DaemonStatus> =>
 async function forgetGuard(): Promise<void> {
   const { stdout } = await execa('nft', ['list', 'set', 'inet', 'v6guard', 'owners']);
   const owners = [...stdout.matchAll(/(0x[0-9a-f]+) comment "v6 ([^"]+)"/g)];
-  const own = owners.filter(([, , owner]) => owner?.startsWith(`${demo.scope}/`) === true);
+  const own = owners.filter(([, , owner = '']) => owner.startsWith(`${demo.scope}/`));
   expect(own).toHaveLength(2);
   if (own.length === owners.length) await execa('nft', ['delete', 'table', 'inet', 'v6guard']);
   for (const [, mark = ''] of own.length === owners.length ? [] : own)
