@@ -16,8 +16,22 @@ async function lines(file: string, args: readonly string[]): Promise<string[]> {
 
 const sorted = (list: readonly string[]): string[] => list.toSorted();
 
-/** Rules without what changes by itself: comments, counters, handles, and the times that iptables-save prints. */
+/** The engine's jump to the chain that it leaves to users, as iptables-save and nft print it. */
+const ENGINE_JUMPS = ['-A FORWARD -j DOCKER-USER', 'counter jump DOCKER-USER'];
+
+/**
+ * Rules without what changes by itself: comments, counters, handles, the times that iptables-save prints, and further copies
+ * of the engine's own jump, which an engine that was killed leaves behind and its successor moves about.
+ */
 export function normalizeRules(text: readonly string[]): string[] {
+  const seen = new Set<string>();
+  const isCopy = (line: string): boolean => {
+    const rule = line.trim();
+    if (!ENGINE_JUMPS.includes(rule)) return false;
+    if (seen.has(rule)) return true;
+    seen.add(rule);
+    return false;
+  };
   return text
     .filter((line) => !line.startsWith('#'))
     .map((line) =>
@@ -28,7 +42,8 @@ export function normalizeRules(text: readonly string[]): string[] {
         .replace(/ comment "[^"]*"/g, '')
         .replace(/ --comment (?:"[^"]*"|\S+)/g, '')
         .trimEnd(),
-    );
+    )
+    .filter((line) => !isCopy(line));
 }
 
 /** Order inside a rule set matters, so these lines stay as they stand. */
