@@ -68,6 +68,8 @@ export class NodeWorld {
   readonly files = new FakeRunFiles();
   readonly proxy = new FakeProxy();
   readonly ports = new PortLeases();
+  /** What every algorithm listens on; undefined: nobody can see it, so nobody waits for it. */
+  listening: ReadonlySet<string> | undefined;
   readonly life = new AbortController();
   readonly engine: FakeEngine;
   readonly slots: SlotPool;
@@ -103,6 +105,7 @@ export class NodeWorld {
       ports: this.ports,
       proxy,
       files: this.files,
+      host: { listeningPorts: async () => this.listening },
     };
     this.manager = new RunManager(this.deps, this.life.signal);
     this.gate.onUp(() => this.manager.tunnelIsUp());

@@ -1,6 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { readListeningPorts } from '../../src/adapters/host/listening-ports.ts';
 import { createDaemonClient } from '../../src/adapters/http/daemon-client.ts';
 import type { Engine } from '../../src/core/engine/engine.ts';
 import { names } from '../../src/core/labels.ts';
@@ -230,6 +231,18 @@ describe('a node with VPN', () => {
     expect(await alpha.held()).toEqual([]);
     // Stopping keeps the lease: the next start needs no portal.
     await connected();
+  });
+
+  it('calls a run active, and so shows its address to others, only when its port listens', async () => {
+    await connected();
+    const run = await start('late');
+    const pid = async () => (await algorithm(run))?.pid ?? 0;
+    await until('the container runs', RUN_LIMIT_MS, pid, (found) => found > 0);
+    expect(await readListeningPorts(await pid())).not.toContain('tcp/8888');
+    expect((await world.run(run)).status).toBe('initializing');
+    const isActive = async () => (await world.run(run)).status === 'active';
+    await until('it is active', RUN_LIMIT_MS, isActive);
+    expect(await readListeningPorts(await pid())).toContain('tcp/8888');
   });
 
   it('starts no container before the server has acknowledged the registration', async () => {

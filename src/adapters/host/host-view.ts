@@ -3,6 +3,7 @@ import { networkInterfaces } from 'node:os';
 import { V6Error } from '../../core/errors.ts';
 import { type Cidr, numberToIpv4 } from '../../core/net/ipv4.ts';
 import type { HostRoute, HostView } from '../../node/interfaces/host-view.ts';
+import { readListeningPorts } from './listening-ports.ts';
 
 /** Reads what the kernel shows of the host; the daemon runs in the host's network. `procDir` is `/proc`. */
 export function createHostView(procDir = '/proc'): HostView {
@@ -16,6 +17,7 @@ export function createHostView(procDir = '/proc'): HostView {
         });
       }
     },
+    listeningPorts: (pid) => readListeningPorts(pid, procDir),
     addresses() {
       return Object.values(networkInterfaces())
         .flatMap((list) => list ?? [])

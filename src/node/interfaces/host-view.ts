@@ -6,6 +6,12 @@ export interface HostView {
   routes(): Promise<readonly HostRoute[]>;
   /** IPv4 addresses of the host itself, loopback included. */
   addresses(): readonly string[];
+  /**
+   * What the name space of the process with this id on the host listens on, as `tcp/8888` and `udp/8889`, without what only
+   * loopback reaches. Looks, and connects to nothing. Undefined when there is no such process.
+   * Throws V6_NET_PRIVILEGE when we may not look.
+   */
+  listeningPorts(pid: number): Promise<ReadonlySet<string> | undefined>;
 }
 
 export interface HostRoute {

@@ -10,6 +10,7 @@ import type {
   NodeIdentity,
   OpenRun,
 } from '../interfaces/coordinator.ts';
+import type { HostView } from '../interfaces/host-view.ts';
 import type { RunFiles } from '../interfaces/run-files.ts';
 import type { VpnClient } from '../interfaces/vpn-client.ts';
 import type { PortLeases } from '../ports/leases.ts';
@@ -36,6 +37,7 @@ export interface RunDeps {
     withdraw(index: number): void;
   };
   readonly files: RunFiles;
+  readonly host: Pick<HostView, 'listeningPorts'>;
   readonly clock: Clock;
   readonly logger: Logger;
 }

@@ -7,6 +7,7 @@ import { hashToken } from '../proxy/slot-proxy.ts';
 import { untilAnswered } from '../server-patience.ts';
 import { obtainImage } from './algorithm-image.ts';
 import { algorithmSpec } from './algorithm-spec.ts';
+import { awaitListening } from './await-listening.ts';
 import { isImageAllowed } from './policy.ts';
 import type { RunContext } from './run-context.ts';
 import { RunRefused } from './run-ending.ts';
@@ -46,9 +47,12 @@ export async function startRun(context: RunContext): Promise<void> {
     ports,
     tokenHash: hashToken(token),
   });
-  await openTheWay(context, slot, ports);
+  const isReachable = await openTheWay(context, slot, ports);
   context.enter('starting');
-  await context.as('start failed', () => startContainer(context, slot, folder));
+  const container = await context.as('start failed', () => startContainer(context, slot, folder));
+  // An image that exposes nothing has one port by convention, and most of them never listen on it.
+  if (isReachable && found.exposedPorts.length > 0)
+    await awaitListening(deps, container, ports, signal);
   context.enter('active');
   await context.tell({ status: 'active', startedAt, log: context.log('') });
   context.emit('active');
@@ -78,25 +82,30 @@ export async function resumeRun(
   await context.tell({ status: 'active', startedAt: new Date(record.startedAt) });
 }
 
-/** Everything that the algorithm may need in its first moment: its proxy, its addresses at the server, its port map. */
+/**
+ * Everything that the algorithm may need in its first moment: its proxy, its addresses at the server, its port map. True when
+ * others can find it.
+ */
 async function openTheWay(
   context: RunContext,
   slot: Slot,
   ports: readonly PortLease[],
-): Promise<void> {
+): Promise<boolean> {
   const { deps, signal, id } = context;
   const { task, tokenHash } = context.record as RunRecord;
   deps.proxy.assign(slot.index, { run: id, task, tokenHash });
-  if (ports.length === 0) return;
+  if (ports.length === 0) return false;
   context.enter('registering');
   context.registration = new RunRegistration(deps, id, ports, signal);
-  if (!(await context.registration.register())) {
+  const isRegistered = await context.registration.register();
+  if (!isRegistered) {
     context.notes.push(
       'The VPN tunnel of this node is down: other nodes reach this algorithm only once it is up.',
     );
   }
   signal.throwIfAborted();
   await applyMappings(context, slot, ports);
+  return isRegistered;
 }
 
 async function applyMappings(
@@ -112,7 +121,7 @@ async function applyMappings(
   context.signal.throwIfAborted();
 }
 
-async function startContainer(context: RunContext, slot: Slot, folder: RunFolder): Promise<void> {
+async function startContainer(context: RunContext, slot: Slot, folder: RunFolder): Promise<string> {
   const { deps, open, id } = context;
   const { containers } = deps.engine;
   const spec = algorithmSpec({
@@ -129,6 +138,7 @@ async function startContainer(context: RunContext, slot: Slot, folder: RunFolder
   context.container = container;
   context.signal.throwIfAborted();
   await containers.start(container);
+  return container;
 }
 
 function checkPolicy({ deps }: RunContext, image: string): void {

@@ -87,7 +87,11 @@ function world(config: Partial<NodeConfig> = {}, changes: Partial<DaemonDeps> = 
     engine,
     coordinator,
     guard,
-    host: { routes: async () => [], addresses: () => ['127.0.0.1', '192.168.1.1'] },
+    host: {
+      routes: async () => [],
+      listeningPorts: async () => undefined,
+      addresses: () => ['127.0.0.1', '192.168.1.1'],
+    },
     choices: {
       find: async () => choice,
       save: async (next) => {
