@@ -87,7 +87,7 @@ beforeAll(async () => {
   // The usual port of the server is taken; when it is already, so much the better.
   squatter = createServer().listen(7601, '127.0.0.1');
   squatter.on('error', () => {});
-  before = await hostState();
+  before = await hostState(['/run/v6', demo.home]);
 }, 60_000);
 
 afterAll(async () => {
@@ -101,7 +101,7 @@ describe('a mesh of three nodes', () => {
     const ran = await demo.up(['--server-port', '7601']);
     expect(ran.exitCode).toBe(69);
     expect(ran.json).toMatchObject({ error: { code: 'V6_NET_PORT_IN_USE' } });
-    expect(await hostState(['/run/v6', demo.root])).toEqual(before);
+    expect(await hostState(['/run/v6', demo.home])).toEqual(before);
   });
 
   it('comes up with one command', async () => {
@@ -445,7 +445,7 @@ describe('a demo that is there', () => {
 
   it('goes without leaving anything on the host', async () => {
     await ok(demo.down());
-    expect(await hostState(['/run/v6', demo.root])).toEqual(before);
+    expect(await hostState(['/run/v6', demo.home])).toEqual(before);
   });
 
   it('leaves nothing either when `up` was killed half-way', async () => {
@@ -459,7 +459,7 @@ describe('a demo that is there', () => {
       child.kill('SIGKILL');
       await child;
       await ok(demo.down());
-      expect(await hostState(['/run/v6', demo.root])).toEqual(before);
+      expect(await hostState(['/run/v6', demo.home])).toEqual(before);
     }
   });
 
@@ -472,6 +472,6 @@ describe('a demo that is there', () => {
     await new Promise((resolve) => setTimeout(resolve, 3500));
     child.kill('SIGINT');
     expect((await child).exitCode).toBe(130);
-    expect(await hostState(['/run/v6', demo.root])).toEqual(before);
+    expect(await hostState(['/run/v6', demo.home])).toEqual(before);
   });
 });

@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { execa } from 'execa';
@@ -30,6 +30,8 @@ export class TestDemo {
 
   async open(): Promise<void> {
     this.home = await mkdtemp(path.join(tmpdir(), 'v6-demo-'));
+    // The standard folders of a user are not ours to remove.
+    for (const folder of ['config', 'data', 'cache']) await mkdir(path.join(this.home, folder));
   }
 
   get env(): Record<string, string> {

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { chmod, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readFile, rename, rm, rmdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { V6Error } from '../../core/errors.ts';
 import { isRecord } from '../../core/protocol/json.ts';
@@ -29,7 +29,9 @@ export function createLoginFile(file: string): LoginStore {
   const change = async (edit: (content: LoginFile) => LoginFile): Promise<void> => {
     const before = await read();
     const after = edit(before);
-    if (after !== before) await write(file, after);
+    if (after === before) return;
+    if (Object.keys(after.logins).length > 0) await write(file, after);
+    else await removeFile(file);
   };
   const find = async (name?: string): Promise<NamedLogin | undefined> => {
     const content = await read();
@@ -104,6 +106,16 @@ async function write(file: string, content: LoginFile): Promise<void> {
     await rm(temporary, { force: true }).catch(() => undefined);
     throw fileError(file, 'cannot be written', error);
   }
+}
+
+/** The last login takes the file with it, and the folder when nothing else is in it. */
+async function removeFile(file: string): Promise<void> {
+  try {
+    await rm(file, { force: true });
+  } catch (error) {
+    throw fileError(file, 'cannot be removed', error);
+  }
+  await rmdir(path.dirname(file)).catch(() => undefined);
 }
 
 function parseLoginFile(text: string, file: string): LoginFile {

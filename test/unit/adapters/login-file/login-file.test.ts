@@ -48,6 +48,8 @@ describe('logins in a file', () => {
     expect(await currentName()).toBe('b');
     await logins.remove('b');
     expect(await currentName()).toBeUndefined();
+    // The last one leaves nothing behind.
+    expect(await readdir(folder)).toEqual([]);
     await logins.remove('b');
   });
 
