@@ -5,7 +5,6 @@ import { redactText } from '../core/redact.ts';
 export type CommandFlags<T extends typeof Command> = Interfaces.InferredFlags<
   (typeof V6Command)['baseFlags'] & T['flags']
 >;
-export type CommandArgs<T extends typeof Command> = Interfaces.InferredArgs<T['args']>;
 
 /** What `--json` prints for a failure. */
 export interface ErrorJson {

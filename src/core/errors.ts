@@ -118,7 +118,6 @@ export const ERROR_CATALOGUE = {
   V6_TEST_NODE_OFFLINE: { exitCode: 3, httpStatus: 500 },
   V6_TEST_ENCRYPTED: configuration,
 
-  V6_DEMO_UNSUPPORTED: usage,
   V6_DEMO_NOT_RUNNING: unreachable,
 } as const satisfies Record<`V6_${string}`, ErrorEntry>;
 

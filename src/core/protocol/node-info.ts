@@ -4,5 +4,3 @@
  * Python nodes and from nodes with `share_config: false`.
  */
 export const NODE_INFO_VPN = 'vpn';
-
-export type NodeInfoVpn = 'on' | 'off';

@@ -14,12 +14,6 @@ export interface TaskRequest {
   };
 }
 
-/** A run with the result that it left: parsed JSON, or undefined when there is none or it is not JSON. */
-export interface RunOutcome {
-  readonly run: Run;
-  readonly value: unknown;
-}
-
 /**
  * A coordination server as a logged-in user sees it, ours or a Python 4.x one. Lists hold all pages. The token is renewed
  * once when it has run out; nothing else is repeated. Methods throw V6_SERVER_UNREACHABLE, V6_SERVER_ANSWER,
