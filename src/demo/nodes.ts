@@ -1,8 +1,7 @@
 import { LABEL } from '../core/labels.ts';
 import { COLLABORATION } from './entities.ts';
 import type { DemoParts } from './parts.ts';
-import { parsePlan } from './plan.ts';
-import { PLAN_FILE, type Progress } from './progress.ts';
+import { PLAN_FILE, type Progress, readPlan } from './progress.ts';
 
 /** Starts what is missing, keeps what answers, takes away what is too many. All are tried; the first failure is thrown. */
 export async function startNodes(
@@ -43,8 +42,7 @@ export async function nodesOfScope(
   const labelled = containers
     .map((container) => container.labels[LABEL.node])
     .filter((name) => name !== undefined && name !== '');
-  const planned =
-    parsePlan((await parts.files.read(PLAN_FILE)) ?? '')?.nodes.map((node) => node.name) ?? [];
+  const planned = (await readPlan(parts))?.nodes.map((node) => node.name) ?? [];
   return [...new Set([...(labelled as string[]), ...planned])]
     .filter((name) => name.startsWith('hospital-'))
     .toSorted();

@@ -3,6 +3,7 @@ import { V6Error } from '../core/errors.ts';
 import { labelsFor, names } from '../core/labels.ts';
 import type { DemoParts } from './parts.ts';
 import { DEMO_PORTS, type DemoPlan } from './plan.ts';
+import { localUrl } from './progress.ts';
 
 /** Name of the demo's server: the container is `vantage6-demo-SCOPE-server`. */
 const SERVER_NAME = 'demo';
@@ -62,7 +63,7 @@ export async function ensureServerContainer(
   signal: AbortSignal,
 ): Promise<void> {
   const spec = serverSpec(parts, plan);
-  const url = `http://127.0.0.1:${plan.serverPort}`;
+  const url = localUrl(plan);
   const present = await parts.engine.containers.find(spec.name);
   if (
     present?.state === 'running' &&

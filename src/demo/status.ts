@@ -3,8 +3,7 @@ import { V6Error } from '../core/errors.ts';
 import { LABEL } from '../core/labels.ts';
 import type { Verdict } from '../core/protocol/daemon.ts';
 import type { DemoParts } from './parts.ts';
-import { parsePlan } from './plan.ts';
-import { PLAN_FILE } from './progress.ts';
+import { localUrl, readPlan } from './progress.ts';
 
 export interface DemoStatus {
   readonly scope: string;
@@ -20,7 +19,7 @@ export interface DemoStatus {
 
 /** What of the demo is there, and what each part says of itself. Throws V6_DEMO_NOT_RUNNING when there is none. */
 export async function demoStatus(parts: DemoParts): Promise<DemoStatus> {
-  const plan = parsePlan((await parts.files.read(PLAN_FILE)) ?? '');
+  const plan = await readPlan(parts);
   if (plan === undefined) {
     throw new V6Error(
       'V6_DEMO_NOT_RUNNING',
@@ -28,7 +27,7 @@ export async function demoStatus(parts: DemoParts): Promise<DemoStatus> {
       { hints: ['Start one: npx v6 demo up'] },
     );
   }
-  const serverUrl = `http://127.0.0.1:${plan.serverPort}`;
+  const serverUrl = localUrl(plan);
   const containers = await parts.engine.containers.list({ [LABEL.scope]: parts.scope });
   return {
     scope: parts.scope,

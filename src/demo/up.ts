@@ -10,12 +10,11 @@ import {
   DEMO_PORTS,
   type DemoNode,
   type DemoPlan,
-  parsePlan,
   planConflicts,
   planDemo,
   uplinkPool,
 } from './plan.ts';
-import { localUrl, PLAN_FILE, type Progress } from './progress.ts';
+import { localUrl, PLAN_FILE, type Progress, readPlan } from './progress.ts';
 import {
   ensureServerContainer,
   ROOT_PASSWORD_FILE,
@@ -68,9 +67,9 @@ export async function prepareDemo(parts: DemoParts, input: UpInput): Promise<Dem
   if (!isDemoScope(parts.scope))
     throw new V6Error('V6_USAGE', `${parts.scope} is not the scope of a demo`);
   await checkImages(parts);
-  const wasThere = parsePlan((await parts.files.read(PLAN_FILE)) ?? '') !== undefined;
+  const previous = await readPlan(parts);
   const progress: Progress = {
-    plan: await decidePlan(parts, input),
+    plan: await decidePlan(parts, input, previous),
     portalUrl: '',
     admin: undefined,
     collaboration: 0,
@@ -95,7 +94,7 @@ export async function prepareDemo(parts: DemoParts, input: UpInput): Promise<Dem
     },
   ];
   return {
-    wasThere,
+    wasThere: previous !== undefined,
     steps: steps.map((step) => timed(parts, progress, step, input.signal)),
     finish: () => report(parts, progress),
   };
@@ -129,9 +128,12 @@ async function checkImages(parts: DemoParts): Promise<void> {
   }
 }
 
-async function decidePlan(parts: DemoParts, input: UpInput): Promise<DemoPlan> {
+async function decidePlan(
+  parts: DemoParts,
+  input: UpInput,
+  previous: DemoPlan | undefined,
+): Promise<DemoPlan> {
   const taken = await parts.host.takenNetworks(parts.scope);
-  const previous = parsePlan((await parts.files.read(PLAN_FILE)) ?? '');
   if (previous !== undefined) {
     const [conflict] = planConflicts(previous, taken);
     if (conflict !== undefined) {
