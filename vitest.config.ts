@@ -32,7 +32,11 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'contracts',
-          include: ['test/contracts/**/*.test.ts'],
+          include: [
+            'test/contracts/**/*.test.ts',
+            'test/security/**/*.test.ts',
+            'test/weaknesses/**/*.test.ts',
+          ],
           testTimeout: 60_000,
           fileParallelism: false,
         },
