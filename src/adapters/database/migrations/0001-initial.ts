@@ -1,5 +1,6 @@
-import type { CreateTableBuilder, Kysely } from 'kysely';
+import type { Kysely } from 'kysely';
 import type { Migration } from 'kysely/migration';
+import { addIndex, withId } from './tables.ts';
 
 /** Parties, accounts, tasks and what the VPN portal gave. */
 export const initial: Migration = {
@@ -11,19 +12,13 @@ export const initial: Migration = {
   },
 };
 
-type Columns = CreateTableBuilder<string>;
-
-/** AUTOINCREMENT: an id is never given out twice, so a token or link of a deleted record stays dead. */
-const withId = (table: Columns) =>
-  table.addColumn('id', 'integer', (column) => column.primaryKey().autoIncrement()) as Columns;
-
 async function createParties(db: Kysely<unknown>): Promise<void> {
   await db.schema
     .createTable('meta')
     .addColumn('key', 'text', (c) => c.primaryKey())
     .addColumn('value', 'text', (c) => c.notNull())
     .execute();
-  await withId(db.schema.createTable('organization'))
+  await withId(db, 'organization')
     .addColumn('name', 'text', (c) => c.notNull().unique())
     .addColumn('domain', 'text')
     .addColumn('address1', 'text')
@@ -32,7 +27,7 @@ async function createParties(db: Kysely<unknown>): Promise<void> {
     .addColumn('country', 'text')
     .addColumn('public_key', 'text', (c) => c.notNull())
     .execute();
-  await withId(db.schema.createTable('collaboration'))
+  await withId(db, 'collaboration')
     .addColumn('name', 'text', (c) => c.notNull().unique())
     .addColumn('encrypted', 'integer', (c) => c.notNull())
     .execute();
@@ -46,11 +41,11 @@ async function createParties(db: Kysely<unknown>): Promise<void> {
     )
     .addPrimaryKeyConstraint('member_pk', ['organization_id', 'collaboration_id'])
     .execute();
-  await index(db, 'member', ['collaboration_id']);
+  await addIndex(db, 'member', ['collaboration_id']);
 }
 
 async function createAccounts(db: Kysely<unknown>): Promise<void> {
-  await withId(db.schema.createTable('authenticatable'))
+  await withId(db, 'authenticatable')
     .addColumn('type', 'text', (c) => c.notNull())
     .addColumn('last_seen', 'text')
     .addColumn('token_generation', 'integer', (c) => c.notNull().defaultTo(1))
@@ -74,8 +69,8 @@ async function createAccounts(db: Kysely<unknown>): Promise<void> {
     .addColumn('vpn_id', 'text', (c) => c.notNull().unique())
     .addUniqueConstraint('node_pair', ['organization_id', 'collaboration_id'])
     .execute();
-  await index(db, 'node', ['collaboration_id']);
-  await withId(db.schema.createTable('role'))
+  await addIndex(db, 'node', ['collaboration_id']);
+  await withId(db, 'role')
     .addColumn('name', 'text', (c) => c.notNull().unique())
     .addColumn('description', 'text', (c) => c.notNull())
     .execute();
@@ -93,7 +88,7 @@ async function createAccounts(db: Kysely<unknown>): Promise<void> {
     )
     .addColumn('password_hash', 'text', (c) => c.notNull())
     .execute();
-  await index(db, 'user', ['organization_id']);
+  await addIndex(db, 'user', ['organization_id']);
   await db.schema
     .createTable('user_role')
     .addColumn('user_id', 'integer', (c) => c.notNull().references('user.id').onDelete('cascade'))
@@ -103,10 +98,10 @@ async function createAccounts(db: Kysely<unknown>): Promise<void> {
 }
 
 async function createTasks(db: Kysely<unknown>): Promise<void> {
-  await withId(db.schema.createTable('job'))
+  await withId(db, 'job')
     .addColumn('created_at', 'text', (c) => c.notNull())
     .execute();
-  await withId(db.schema.createTable('task'))
+  await withId(db, 'task')
     .addColumn('job_id', 'integer', (c) => c.notNull().references('job.id'))
     .addColumn('name', 'text', (c) => c.notNull())
     .addColumn('description', 'text', (c) => c.notNull())
@@ -121,11 +116,11 @@ async function createTasks(db: Kysely<unknown>): Promise<void> {
     .addColumn('init_user_id', 'integer', (c) => c.references('user.id').onDelete('set null'))
     .addColumn('created_at', 'text', (c) => c.notNull())
     .execute();
-  await index(db, 'task', ['parent_id']);
-  await index(db, 'task', ['collaboration_id']);
-  await index(db, 'task', ['job_id']);
-  await index(db, 'task', ['init_org_id']);
-  await index(db, 'task', ['init_user_id']);
+  await addIndex(db, 'task', ['parent_id']);
+  await addIndex(db, 'task', ['collaboration_id']);
+  await addIndex(db, 'task', ['job_id']);
+  await addIndex(db, 'task', ['init_org_id']);
+  await addIndex(db, 'task', ['init_user_id']);
   await db.schema
     .createTable('task_database')
     .addColumn('task_id', 'integer', (c) => c.notNull().references('task.id').onDelete('cascade'))
@@ -138,7 +133,7 @@ async function createTasks(db: Kysely<unknown>): Promise<void> {
 }
 
 async function createRuns(db: Kysely<unknown>): Promise<void> {
-  await withId(db.schema.createTable('run'))
+  await withId(db, 'run')
     .addColumn('task_id', 'integer', (c) => c.notNull().references('task.id').onDelete('cascade'))
     .addColumn('organization_id', 'integer', (c) =>
       c.notNull().references('organization.id').onDelete('cascade'),
@@ -153,8 +148,8 @@ async function createRuns(db: Kysely<unknown>): Promise<void> {
     .addColumn('kill_pending', 'integer', (c) => c.notNull().defaultTo(0))
     .addUniqueConstraint('run_of_organization', ['task_id', 'organization_id'])
     .execute();
-  await index(db, 'run', ['organization_id', 'finished_at']);
-  await withId(db.schema.createTable('port'))
+  await addIndex(db, 'run', ['organization_id', 'finished_at']);
+  await withId(db, 'port')
     .addColumn('run_id', 'integer', (c) => c.notNull().references('run.id').onDelete('cascade'))
     .addColumn('node_id', 'integer', (c) => c.notNull().references('node.id').onDelete('cascade'))
     .addColumn('protocol', 'text', (c) => c.notNull())
@@ -162,7 +157,7 @@ async function createRuns(db: Kysely<unknown>): Promise<void> {
     .addColumn('label', 'text')
     .addUniqueConstraint('port_of_node', ['node_id', 'protocol', 'port'])
     .execute();
-  await index(db, 'port', ['run_id']);
+  await addIndex(db, 'port', ['run_id']);
 }
 
 async function createVpn(db: Kysely<unknown>): Promise<void> {
@@ -175,13 +170,5 @@ async function createVpn(db: Kysely<unknown>): Promise<void> {
     .addColumn('previous', 'text')
     .addColumn('profile', 'text')
     .addColumn('expires_at', 'text')
-    .execute();
-}
-
-async function index(db: Kysely<unknown>, table: string, columns: string[]): Promise<void> {
-  await db.schema
-    .createIndex(`${table}_by_${columns.join('_')}`)
-    .on(table)
-    .columns(columns)
     .execute();
 }
