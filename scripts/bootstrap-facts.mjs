@@ -6,6 +6,7 @@ import path from 'node:path';
 import { isLockSatisfied } from './bootstrap-plan.mjs';
 import { pingEngine, SYSTEM_ENGINE } from './engine-start.mjs';
 import { isStampCurrent } from './inputs.mjs';
+import { findPeers, findPython } from './python-peers.mjs';
 
 const PROGRAMS = [
   'apt-get',
@@ -20,6 +21,7 @@ const PROGRAMS = [
   'conntrack',
   'openssl',
   'openvpn',
+  'python3',
 ];
 
 const SYSTEM_FOLDERS = [
@@ -127,6 +129,8 @@ export async function gatherFacts(root) {
     isBuildCurrent: build,
     areImagesCurrent: build && isReachable && areImagesCurrent(root),
     hasTun: hasTun(),
+    hasPython: findPython(findProgram) !== undefined,
+    arePeersCurrent: findPeers(root) !== undefined,
   };
 }
 

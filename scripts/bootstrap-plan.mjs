@@ -12,6 +12,7 @@ const PROGRAM_OF = {
   conntrack: 'conntrack',
   openssl: 'openssl',
   openvpn: 'openvpn',
+  python3: 'python3',
 };
 
 /** What only the tests call on the host. */
@@ -25,6 +26,9 @@ const TEST_PACKAGES = [
   'openvpn',
 ];
 
+/** What makes the environment of the Python peers. A Python without venv has no program to tell it by. */
+const PYTHON_PACKAGES = ['python3', 'python3-venv'];
+
 /** Disk (MB) and time (seconds) as measured on a machine with two cores, with nothing installed. */
 const COST = {
   engine: { diskMb: 330, seconds: 25 },
@@ -33,6 +37,7 @@ const COST = {
   build: { diskMb: 10, seconds: 6 },
   start: { diskMb: 0, seconds: 3 },
   images: { diskMb: 200, seconds: 15 },
+  python: { diskMb: 400, seconds: 25 },
 };
 
 /**
@@ -51,6 +56,8 @@ const COST = {
  * @property {boolean} isBuildCurrent
  * @property {boolean} areImagesCurrent
  * @property {boolean} hasTun /dev/net/tun is there
+ * @property {boolean} hasPython a Python that can make the environment of the peers
+ * @property {boolean} arePeersCurrent that environment is made, or V6_TEST_PYTHON names another
  */
 
 /** Why v6 cannot be set up here, or undefined. */
@@ -71,11 +78,14 @@ export function missingPackages(facts, mode) {
     ...(facts.engine === 'absent' ? ['docker.io', 'iptables'] : []),
     ...(facts.areImagesCurrent ? [] : ['mmdebstrap']),
     ...(mode === 'demo' ? [] : TEST_PACKAGES),
+    ...(needsPython(facts, mode) && !facts.hasPython ? PYTHON_PACKAGES : []),
   ];
   const missing = wanted.filter((name) => !has.has(PROGRAM_OF[name]));
   const needsCgroups = missing.includes('docker.io') && !facts.hasSystemd && !facts.hasCgroups;
   return needsCgroups ? [...missing, 'cgroupfs-mount'] : missing;
 }
+
+const needsPython = (facts, mode) => mode !== 'demo' && !facts.arePeersCurrent;
 
 /**
  * Steps that are left, and what is there already. A step: `id`, `title`, `diskMb`, `seconds`, `needsRoot`.
@@ -124,10 +134,19 @@ export function planSteps(facts, mode) {
       isThere: facts.areImagesCurrent && facts.isBuildCurrent,
       ...COST.images,
     },
+    ...(mode === 'demo' ? [] : [pythonStep(facts)]),
   ];
   const steps = all.filter(({ isThere }) => !isThere);
   return { packages, steps, present: all.filter(({ isThere }) => isThere) };
 }
+
+const pythonStep = (facts) => ({
+  id: 'python',
+  title: 'Python peers',
+  what: 'clients, nodes and servers of Python vantage6, for the tests',
+  isThere: facts.arePeersCurrent,
+  ...COST.python,
+});
 
 /** Commands that somebody with root has to run first; empty when there are none. */
 export function commandsForRoot(facts, plan) {
@@ -163,14 +182,14 @@ export function renderPlan(plan) {
   return lines.join('\n');
 }
 
-/** Packages and npm run side by side; the rest waits for both. */
+/** Packages, npm and the Python peers are installed side by side; the images wait for all. */
 export function expectedSeconds({ steps }) {
   const of = (...ids) =>
     sum(
       steps.filter(({ id }) => ids.includes(id)),
       'seconds',
     );
-  return Math.max(of('packages', 'engine'), of('npm', 'build')) + of('images');
+  return Math.max(of('packages', 'engine'), of('npm', 'build'), of('python')) + of('images');
 }
 
 const sum = (steps, key) => steps.reduce((total, step) => total + step[key], 0);

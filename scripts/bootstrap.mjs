@@ -97,6 +97,11 @@ async function buildImages(children) {
   });
 }
 
+async function makePython(children) {
+  const args = [path.join(root, 'scripts/python-peers.mjs')];
+  await children.run('Python peers', process.execPath, args, { env: systemEnvironment() });
+}
+
 /** The tun device: made by hand where the kernel has it and only the node is missing, as in some containers. */
 async function ensureTun(facts, children) {
   if (facts.hasTun) return;
@@ -120,8 +125,11 @@ async function ensureTun(facts, children) {
 async function setUp(plan, children) {
   const isDue = (id) => plan.steps.some((step) => step.id === id);
   const step = (id, title, work) => (isDue(id) ? timed(title, work) : undefined);
+  const packages = step('packages', 'system packages', () =>
+    installPackages(children, plan.packages),
+  );
   const system = async () => {
-    await step('packages', 'system packages', () => installPackages(children, plan.packages));
+    await packages;
     await step('engine', 'container engine', engine);
     // Needs nothing of npm: done while that runs. `v6 images build` finds the result.
     const args = [path.join(root, 'scripts/base-image.mjs')];
@@ -134,7 +142,11 @@ async function setUp(plan, children) {
     await step('npm', 'npm packages', () => installModules(children));
     await step('build', 'build', () => build(children));
   };
-  await allOrStop(children, [system(), project()]);
+  const python = async () => {
+    if (plan.packages.some((name) => name.startsWith('python3'))) await packages;
+    await step('python', 'Python peers', () => makePython(children));
+  };
+  await allOrStop(children, [system(), project(), python()]);
   await step('images', 'container images', () => buildImages(children));
 }
 

@@ -26,6 +26,8 @@ const fresh = {
   isBuildCurrent: false,
   areImagesCurrent: false,
   hasTun: true,
+  hasPython: false,
+  arePeersCurrent: false,
 } as const;
 
 const complete = {
@@ -68,6 +70,22 @@ describe('the plan of the bootstrap', () => {
     expect(missingPackages(complete, 'demo')).toEqual([]);
     expect(missingPackages(complete, 'test')).toContain('tcpdump');
     expect(missingPackages(complete, 'ci-setup')).toEqual(missingPackages(complete, 'test'));
+  });
+
+  it('makes the Python peers for the tests only, and installs a Python that lacks venv', () => {
+    expect(ids(planSteps(fresh, 'demo'))).not.toContain('python');
+    expect(ids(planSteps(fresh, 'test'))).toContain('python');
+    expect(missingPackages(fresh, 'demo')).not.toContain('python3');
+    expect(missingPackages(fresh, 'test')).toEqual(
+      expect.arrayContaining(['python3', 'python3-venv']),
+    );
+    const bare = { ...complete, programs: [...complete.programs, 'python3'] };
+    expect(missingPackages(bare, 'ci-setup')).toContain('python3-venv');
+    expect(missingPackages(bare, 'ci-setup')).not.toContain('python3');
+    expect(missingPackages({ ...bare, hasPython: true }, 'test').join()).not.toContain('python');
+    const made = { ...complete, arePeersCurrent: true };
+    expect(ids(planSteps(made, 'test'))).not.toContain('python');
+    expect(missingPackages(made, 'test').join()).not.toContain('python');
   });
 
   it('mounts control groups only where nobody else does', () => {
