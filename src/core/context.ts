@@ -51,7 +51,9 @@ export function contextFor(
   const runRoot = folders.isRoot
     ? '/run/v6'
     : join(folders.xdgRuntimeDir ?? join(cache, 'v6/run'), 'v6');
-  const runDir = type === 'portal' ? join(runRoot, scope, 'portal') : join(runRoot, scope, name);
+  // The at sign is in no name: a node that is called like a server removes its own folder only.
+  const runNames = { node: name, server: `${name}@server`, portal: 'portal' } as const;
+  const runDir = join(runRoot, scope, runNames[type]);
   if (scope === 'system') {
     const shared = `/usr/local/share/vantage6/${type}/${name}`;
     return {

@@ -32,6 +32,10 @@ export const LABEL = {
   scope: 'v6.scope',
   node: 'v6.node',
   run: 'v6.run',
+  /** On a server: where this host reaches it, with api path. */
+  url: 'v6.url',
+  /** On a server: its configuration file on the host. */
+  config: 'v6.config',
 } as const;
 
 /** The version that we write into labels; one place, so that images and containers agree. */
@@ -47,13 +51,16 @@ export interface LabelInput {
   readonly run?: number;
 }
 
-/** Our labels; on nodes and algorithms upstream's beside them. */
+/**
+ * Our labels; on nodes, algorithms and servers upstream's beside them. A server's name stands in upstream's label only: what has
+ * `v6.node` belongs to the node of that name, and goes with it.
+ */
 export function labelsFor({ kind, scope, node, run }: LabelInput): Record<string, string> {
   return {
     [LABEL.version]: V6_VERSION,
     [LABEL.kind]: kind,
     [LABEL.scope]: scope,
-    ...(node === undefined ? {} : { [LABEL.node]: node }),
+    ...(node === undefined || kind === 'server' ? {} : { [LABEL.node]: node }),
     ...(run === undefined ? {} : { [LABEL.run]: String(run) }),
     ...(kind === 'node'
       ? { 'vantage6-type': 'node', name: node ?? '', system: scope === 'system' ? 'True' : 'False' }

@@ -35,6 +35,12 @@ describe('names and labels', () => {
     });
   });
 
+  it('do not call a server part of the node with its name', () => {
+    const labels = labelsFor({ kind: 'server', scope: 'system', node: 'default' });
+    expect(labels).toMatchObject({ 'v6.kind': 'server', name: 'default' });
+    expect(labels).not.toHaveProperty('v6.node');
+  });
+
   it('refuse names that upstream refuses', () => {
     expect(isContextName('north-1.a_b')).toBe(true);
     for (const name of ['', 'a b', 'a/b', 'a:b', 'x'.repeat(65)])
