@@ -1,5 +1,7 @@
 import { readFile } from 'node:fs/promises';
+import { DEFAULT_ACCOUNTS } from '../../src/core/config/server-accounts.ts';
 import type { ServerConfig } from '../../src/core/config/server-config.ts';
+import { DEFAULT_TRANSPORT } from '../../src/core/config/server-transport.ts';
 import { silentLogger } from '../../src/core/logger.ts';
 import { isRecord } from '../../src/core/protocol/json.ts';
 import { type RunningServer, startServer } from '../../src/server/compose.ts';
@@ -148,5 +150,7 @@ const config = (port: number): ServerConfig => ({
   serverUrl: undefined,
   vpn: undefined,
   vpnTrustedNetworks: [],
+  accounts: DEFAULT_ACCOUNTS,
+  transport: DEFAULT_TRANSPORT,
   logLevel: 'error',
 });

@@ -8,6 +8,8 @@ import { AlgorithmClient } from '../../src/algorithm/client.ts';
 import { runMesh } from '../../src/algorithm/echo/mesh.ts';
 import { readIdentity } from '../../src/algorithm/token.ts';
 import { systemClock } from '../../src/core/clock.ts';
+import { DEFAULT_ACCOUNTS } from '../../src/core/config/server-accounts.ts';
+import { DEFAULT_TRANSPORT } from '../../src/core/config/server-transport.ts';
 import { silentLogger } from '../../src/core/logger.ts';
 import { ECHO_LABEL } from '../../src/core/protocol/echo.ts';
 import { NODE_INFO_VPN } from '../../src/core/protocol/node-info.ts';
@@ -41,6 +43,8 @@ export async function startRealServer(): Promise<RealServer> {
       serverUrl: undefined,
       vpn: undefined,
       vpnTrustedNetworks: [],
+      accounts: DEFAULT_ACCOUNTS,
+      transport: DEFAULT_TRANSPORT,
       logLevel: 'error',
     },
     dataDir: folder.path,

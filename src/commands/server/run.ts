@@ -38,7 +38,6 @@ export default class ServerRun extends V6Command<ServerRan> {
       ...file,
       ip: flags.ip ?? file.ip,
       port: flags.port ?? file.port,
-      uri: process.env.VANTAGE6_DB_URI ?? file.uri,
     };
     const { startServer } = await import('../../server/compose.ts');
     const stopped = nextSignal();
@@ -62,7 +61,7 @@ async function readConfig({ configFile }: Context): Promise<ServerConfig> {
       details: { file: configFile },
     });
   }
-  return parseServerConfig(text, configFile);
+  return parseServerConfig(text, configFile, { uri: process.env.VANTAGE6_DB_URI || undefined });
 }
 
 /** Resolves at the first signal that asks to end; a second one ends at once, as usual. */

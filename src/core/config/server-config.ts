@@ -2,6 +2,9 @@ import { V6Error } from '../errors.ts';
 import { type Cidr, parseCidr } from '../net/ipv4.ts';
 import { KeyReader } from './key-reader.ts';
 import type { PortalSettings } from './portal-settings.ts';
+import { withLines } from './problem-lines.ts';
+import { type AccountSettings, readAccounts, readJwtSecretKey } from './server-accounts.ts';
+import { readTransport, type TransportSettings } from './server-transport.ts';
 import { parseVpnServerBlock, refuseMisplacedPortalKeys } from './vpn-server-block.ts';
 import { parseYamlMapping } from './yaml.ts';
 
@@ -29,6 +32,8 @@ export interface ServerConfig {
   /** Ours, `vpn_trusted_networks`: from there `GET /vpn` may come over plain http without a warning. */
   readonly vpnTrustedNetworks: readonly Cidr[];
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
+  readonly accounts: AccountSettings;
+  readonly transport: TransportSettings;
 }
 
 const LEVELS: Readonly<Record<string, ServerConfig['logLevel']>> = {
@@ -43,9 +48,14 @@ const LEVELS: Readonly<Record<string, ServerConfig['logLevel']>> = {
 
 /**
  * Reads a server's configuration file. Keys that we do not know are left to others. Throws V6_CONFIG_SYNTAX, V6_CONFIG_INVALID
- * (all problems at once), V6_CONFIG_SUBNET, and V6_CONFIG_VPN_KEYS_MISPLACED.
+ * (all problems at once, with lines), V6_CONFIG_SUBNET, and V6_CONFIG_VPN_KEYS_MISPLACED. `overrides.uri` (VANTAGE6_DB_URI) wins
+ * over the key, which may then be missing.
  */
-export function parseServerConfig(text: string, file: string): ServerConfig {
+export function parseServerConfig(
+  text: string,
+  file: string,
+  overrides: { readonly uri?: string | undefined } = {},
+): ServerConfig {
   const mapping = parseYamlMapping(text, file);
   refuseMisplacedPortalKeys(text, file);
   const keys = new KeyReader(mapping);
@@ -55,16 +65,24 @@ export function parseServerConfig(text: string, file: string): ServerConfig {
     ip: readIp(keys),
     port: keys.integer('port', { from: 1, to: 65_535 }) ?? 7601,
     apiPath: readApiPath(keys, mapping.api_path),
-    uri: readUri(keys),
-    jwtSecretKey: keys.text('jwt_secret_key'),
+    uri: readUri(keys, overrides.uri),
+    jwtSecretKey: readJwtSecretKey(keys),
     tokenExpiresHours: readHours(keys, 'token_expires_hours') ?? 6,
     refreshTokenExpiresHours: readHours(keys, 'refresh_token_expires_hours') ?? 48,
     serverUrl: readServerUrl(keys),
     vpn,
     vpnTrustedNetworks: readNetworks(keys, 'vpn_trusted_networks'),
     logLevel: readLogLevel(keys),
+    accounts: readAccounts(keys),
+    transport: readTransport(keys),
   };
-  if (keys.problems.length > 0) throw invalidConfig(file, keys.problems);
+  if (keys.problems.length > 0) {
+    throw new V6Error(
+      'V6_CONFIG_INVALID',
+      `${file}: ${withLines(text, [...new Set(keys.problems)]).join('; ')}`,
+      { hints: [`Correct ${file}.`], details: { file, problems: [...new Set(keys.problems)] } },
+    );
+  }
   return config;
 }
 
@@ -98,8 +116,8 @@ function readApiPath(keys: KeyReader, value: unknown): string {
   return path === '' ? '' : `/${path}`;
 }
 
-function readUri(keys: KeyReader): string {
-  const value = keys.text('uri');
+function readUri(keys: KeyReader, override: string | undefined): string {
+  const value = override ?? keys.text('uri');
   if (value === undefined) {
     keys.problem('uri', 'is missing: the database, for example sqlite:///default.sqlite');
     return '';

@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { DEFAULT_ACCOUNTS } from '../../../../src/core/config/server-accounts.ts';
 import { parseServerConfig } from '../../../../src/core/config/server-config.ts';
+import { DEFAULT_TRANSPORT } from '../../../../src/core/config/server-transport.ts';
 import { V6Error } from '../../../../src/core/errors.ts';
 
 const UPSTREAM = `description: trial server
@@ -50,6 +52,8 @@ describe('parseServerConfig', () => {
       vpn: undefined,
       vpnTrustedNetworks: [],
       logLevel: 'warn',
+      accounts: DEFAULT_ACCOUNTS,
+      transport: DEFAULT_TRANSPORT,
     });
   });
 
@@ -110,6 +114,32 @@ describe('parseServerConfig', () => {
     ['vpn_server: [1]\n', 'vpn_server must hold keys'],
     ['vpn_server: {url: ftp://x}\n', 'vpn_server.url must start with https://'],
     ['vpn_server: {url: [1]}\n', 'vpn_server.url must be text'],
+    ['jwt_secret_key: short\n', 'jwt_secret_key must have at least 16 characters (line 2)'],
+    ['two_factor_auth: maybe\n', 'two_factor_auth must be true or false, not "maybe" (line 2)'],
+    ['password_policy: {max_failed_attempts: 0}\n', 'password_policy.max_failed_attempts must be'],
+    ['password_policy: 5\n', 'password_policy must be a mapping (line 2)'],
+    ['smtp:\n  port: 0\n', 'smtp.port must be a whole number from 1 to 65535, not 0 (line 3)'],
+    [
+      'smtp: {username: x}\n',
+      'smtp.password is missing: name and password belong together (line 2)',
+    ],
+    ['smtp: {email_from: nobody}\n', 'smtp.email_from must be a mail address'],
+    ['smtp: {server: "a b"}\n', 'smtp.server must be the name of a host'],
+    [
+      'cors_allowed_origins:\n  - https://ui.example.org/x\n',
+      'cors_allowed_origins[0] must be * or',
+    ],
+    ['cors_allowed_origins: ui\n', 'cors_allowed_origins must be * or an origin'],
+    ['tls: {certificate: /a.pem}\n', 'tls.key is missing'],
+    ['tls: {certificate: a.pem, key: /b.pem}\n', 'tls.certificate must be an absolute path'],
+    ['trusted_proxies: [10.0.0.0/33]\n', 'trusted_proxies[0] has a length'],
+    [
+      'trusted_proxies:\n- 10.0.0.1\n- proxy\n',
+      'trusted_proxies[1] must be an address or a network such as 10.0.0.0/8 or fd00::/8, not "proxy" (line 2)',
+    ],
+    ['trusted_proxies: ["::/0"]\n', 'trusted_proxies[0] must not be every address'],
+    ['require_tls: 7\n', 'require_tls must be true or false'],
+    ['rate_limits: {requests_per_minute: 1}\n', 'rate_limits.requests_per_minute must be'],
   ])('refuses %j, naming the key', (text, expected) => {
     const error = failureOf(`uri: sqlite:///x\n${text}`);
     expect(error.code).toBe('V6_CONFIG_INVALID');
@@ -120,6 +150,55 @@ describe('parseServerConfig', () => {
     const error = failureOf('uri: mysql://user:hunter2@host/db\n');
     expect(error.message).toContain('uri must start with');
     expect(error.message).not.toContain('hunter2');
+  });
+
+  it('reads the keys about accounts and connections', () => {
+    const text = `uri: sqlite:///x
+server_name: trial
+two_factor_auth: true
+session_max_hours: 24
+email_token_validity_minutes: 30
+support_email: help@example.org
+password_policy: { max_failed_attempts: 3, inactivation_minutes: 10, between_user_emails_minutes: 0 }
+smtp: { server: mail.example.org, port: 587, username: v6, password: p, email_from: v6@example.org }
+cors_allowed_origins: [https://ui.example.org/, "http://localhost:7600"]
+tls: { certificate: /etc/v6/chain.pem, key: /etc/v6/key.pem }
+trusted_proxies: [10.0.0.0/8, "fd00::/8", 192.0.2.1]
+require_tls: true
+rate_limits: { requests_per_minute: 600 }
+`;
+    expect(parseServerConfig(text, 'x')).toMatchObject({
+      accounts: {
+        serverName: 'trial',
+        twoFactor: true,
+        maxFailedAttempts: 3,
+        inactivationMinutes: 10,
+        betweenUserEmailsMinutes: 0,
+        sessionMaxHours: 24,
+        emailTokenMinutes: 30,
+        supportEmail: 'help@example.org',
+        smtp: { server: 'mail.example.org', port: 587, startTls: true, tls: false },
+      },
+      transport: {
+        tls: { certificate: '/etc/v6/chain.pem', key: '/etc/v6/key.pem' },
+        trustedProxies: ['10.0.0.0/8', 'fd00::/8', '192.0.2.1'],
+        requireTls: true,
+        corsOrigins: ['https://ui.example.org', 'http://localhost:7600'],
+        requestsPerMinute: 600,
+      },
+    });
+  });
+
+  it('takes the life of mailed tokens from smtp first, where upstream reads it', () => {
+    const text =
+      'uri: sqlite:///x\nemail_token_validity_minutes: 30\nsmtp: {email_token_validity_minutes: 5}\n';
+    expect(parseServerConfig(text, 'x').accounts.emailTokenMinutes).toBe(5);
+  });
+
+  it('lets VANTAGE6_DB_URI win over uri, which may then be missing', () => {
+    const uri = 'postgresql://h/d';
+    expect(parseServerConfig('uri: sqlite:///x\n', 'x', { uri }).uri).toBe(uri);
+    expect(parseServerConfig('port: 7601\n', 'x', { uri }).uri).toBe(uri);
   });
 
   it('names a network with host bits', () => {
