@@ -4,7 +4,9 @@ import { V6Error } from '../core/errors.ts';
 import { authenticate } from './auth/identity.ts';
 import type { App, AppDeps, Routes } from './http/app-types.ts';
 import { createErrorHandler, validatorCompiler } from './http/errors.ts';
+import { collectRoutes } from './http/openapi/routes.ts';
 import { createRender } from './http/render.ts';
+import { registerApiDocs } from './http/routes/apidocs.ts';
 import { registerCollaborationRoutes } from './http/routes/collaborations.ts';
 import { registerNodeRoutes } from './http/routes/nodes.ts';
 import { registerOrganizationRoutes } from './http/routes/organizations.ts';
@@ -38,6 +40,7 @@ export async function buildApp(deps: AppDeps): Promise<App> {
   acceptEmptyJson(app);
   addCors(app);
   const knownPaths = rememberPaths(app);
+  const documented = collectRoutes(app, deps.apiPath);
   addAuthentication(app, deps);
   app.setErrorHandler(createErrorHandler(deps.logger));
   app.setNotFoundHandler((request) => {
@@ -59,6 +62,7 @@ export async function buildApp(deps: AppDeps): Promise<App> {
     },
     { prefix: deps.apiPath },
   );
+  registerApiDocs(app, { apiPath: deps.apiPath, routes: documented });
   await app.ready();
   return app;
 }

@@ -13,6 +13,7 @@ import { createPresence } from '../../src/server/services/presence.ts';
 import { createVpnService } from '../../src/server/services/vpn.ts';
 import { ManualClock } from '../fakes/manual-clock.ts';
 import { FakePortalConnector } from '../fakes/portal-connector.ts';
+import { checkAnswers } from './answer-checker.ts';
 
 export interface Answer {
   readonly status: number;
@@ -40,7 +41,10 @@ export function recordingLogger(): { logger: Logger; lines: string[] } {
   return { logger: { debug: write, info: write, warn: write, error: write }, lines };
 }
 
-/** The REST interface on a database in memory, a clock that stands still and a portal in memory. */
+/**
+ * The REST interface on a database in memory, a clock that stands still and a portal in memory. An answer that is not as the
+ * OpenAPI document says makes the request fail.
+ */
 export async function createTestServer(options: { readonly hasVpn?: boolean } = {}) {
   const clock = new ManualClock();
   const { logger, lines } = recordingLogger();
@@ -68,6 +72,7 @@ export async function createTestServer(options: { readonly hasVpn?: boolean } = 
     apiPath: '/api',
     vpnTrustedNetworks: [],
   });
+  await checkAnswers(app);
 
   const call = async (method: string, path: string, { token, body, from }: Call = {}) => {
     const response = await app.inject({
