@@ -110,6 +110,13 @@ export const ERROR_CATALOGUE = {
   V6_NODE_ENCRYPTION_MISMATCH: configuration,
   V6_RUN_FAILED: failure,
 
+  V6_ENCRYPTION_KEY_FILE: configuration,
+  V6_ENCRYPTION_KEY_INVALID: { exitCode: 78, httpStatus: 502 },
+  V6_ENCRYPTION_KEY_CHANGED: { exitCode: 78, httpStatus: 502 },
+  V6_ENCRYPTION_KEY_UNKNOWN: { exitCode: 78, httpStatus: 502 },
+  V6_ENCRYPTION_OWN_KEY: configuration,
+  V6_ENCRYPTION_UNREADABLE: { exitCode: 1, httpStatus: 502 },
+
   V6_LOGIN_NOT_FOUND: usage,
   V6_TEST_NO_NODES: { exitCode: 3, httpStatus: 500 },
   V6_TEST_PAIR_FAILED: { exitCode: 3, httpStatus: 500 },
