@@ -1,9 +1,9 @@
-import { createServer } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { runCli } from '../support/run-cli.ts';
 import {
   type Caller,
   caller,
+  freePort,
   type Heard,
   listen,
   rootPassword,
@@ -317,15 +317,3 @@ describe('a coordination server, from its first start', () => {
     for (const secret of secrets) expect(first + server.output()).not.toContain(secret);
   });
 });
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const probe = createServer();
-    probe.once('error', reject);
-    probe.listen(0, '127.0.0.1', () => {
-      const address = probe.address();
-      const port = typeof address === 'object' && address !== null ? address.port : 0;
-      probe.close(() => resolve(port));
-    });
-  });
-}

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import path from 'node:path';
 import { io, type Socket } from 'socket.io-client';
 import { requestJson } from '../../src/adapters/http/request.ts';
@@ -121,4 +122,17 @@ export function listen(
   socket.on('connect_error', (error) => note('connect_error', error.message));
   socket.on('disconnect', (reason) => note('disconnect', reason));
   return heard;
+}
+
+/** A port of loopback that nobody holds at the moment. */
+export function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const probe = createServer();
+    probe.once('error', reject);
+    probe.listen(0, '127.0.0.1', () => {
+      const address = probe.address();
+      const port = typeof address === 'object' && address !== null ? address.port : 0;
+      probe.close(() => resolve(port));
+    });
+  });
 }
