@@ -229,6 +229,6 @@ describe('the database file', () => {
   it('is found as SQLAlchemy spells it', () => {
     expect(sqliteFile('sqlite:///x.sqlite', '/data')).toBe('/data/x.sqlite');
     expect(sqliteFile('sqlite:////abs/x.sqlite', '/data')).toBe('/abs/x.sqlite');
-    expect(() => sqliteFile('postgresql://u:p@h/db', '/data')).toThrow(/SQLite only/);
+    expect(() => sqliteFile('mysql://u:p@h/db', '/data')).toThrow(/neither SQLite nor PostgreSQL/);
   });
 });

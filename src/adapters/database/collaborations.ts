@@ -1,7 +1,7 @@
 import type { Kysely } from 'kysely';
 import type { CollaborationRecord } from '../../server/interfaces/records.ts';
 import type { CollaborationStore } from '../../server/interfaces/store.ts';
-import { listPage, NOTHING } from './listing.ts';
+import { listPage, matches, NOTHING } from './listing.ts';
 import type { Schema } from './schema.ts';
 
 const COLUMNS = ['collaboration.id', 'collaboration.name', 'collaboration.encrypted'] as const;
@@ -29,7 +29,7 @@ export function collaborationStore(db: Kysely<Schema>): CollaborationStore {
       const { ids, name, encrypted, organizationId } = filter;
       if (ids !== undefined)
         query = query.where('collaboration.id', 'in', ids.length > 0 ? ids : NOTHING);
-      if (name !== undefined) query = query.where('collaboration.name', 'like', name);
+      if (name !== undefined) query = query.where(matches(db, 'collaboration.name', name));
       if (encrypted !== undefined)
         query = query.where('collaboration.encrypted', '=', Number(encrypted));
       if (organizationId !== undefined) {

@@ -1,6 +1,8 @@
-import type { SelectQueryBuilder } from 'kysely';
+import { type Expression, type Kysely, type SelectQueryBuilder, type SqlBool, sql } from 'kysely';
 import { V6Error } from '../../core/errors.ts';
-import type { PageRequest, Rows } from '../../server/interfaces/store.ts';
+import type { PageRequest, Pattern, Rows } from '../../server/interfaces/store.ts';
+import { isSqlite } from './migrations/tables.ts';
+import type { Schema } from './schema.ts';
 
 /** Names that callers may sort by, each with its column. */
 export type Sortable = Readonly<Record<string, string>>;
@@ -25,7 +27,10 @@ export async function listPage<DB, TB extends keyof DB, O>(
         details: { errors: { sort: [`One of: ${Object.keys(sortable).join(', ')}.`] } },
       });
     }
-    ordered = ordered.orderBy(known as never, descending ? 'desc' : 'asc');
+    // Said, because the two databases differ: null is the least value.
+    ordered = ordered.orderBy(known as never, (order) =>
+      descending ? order.desc().nullsLast() : order.asc().nullsFirst(),
+    );
   }
   ordered = ordered.orderBy(id.column as never, id.descending ? 'desc' : 'asc');
   const rows = await ordered.limit(page.limit).offset(page.offset).execute();
@@ -35,6 +40,17 @@ export async function listPage<DB, TB extends keyof DB, O>(
     .executeTakeFirstOrThrow();
   return { rows, total: (count as { readonly total: number }).total };
 }
+
+/** True where `column` (with its table) matches, whatever the case of its letters. Only % and _ have a meaning: a backslash is a backslash. */
+export function matches(db: Kysely<Schema>, column: string, pattern: Pattern): Expression<SqlBool> {
+  return isSqlite(db)
+    ? sql<SqlBool>`${sql.ref(column)} like ${pattern}`
+    : sql<SqlBool>`${sql.ref(column)} ilike ${pattern} escape ''`;
+}
+
+/** A row that is about to change, held until the transaction ends. SQLite has one writer, and no words for it. */
+export const locked = <T extends { forUpdate(): T }>(db: Kysely<Schema>, query: T): T =>
+  isSqlite(db) ? query : query.forUpdate();
 
 /** Empty filters match nothing; SQL has no empty list. */
 export const NOTHING: readonly number[] = [-1];

@@ -1,7 +1,7 @@
 import type { Kysely } from 'kysely';
 import type { ConfigEntry, NodeRecord } from '../../server/interfaces/records.ts';
 import type { NodeChanges, NodeStore } from '../../server/interfaces/store.ts';
-import { dateOrNull, listPage, NOTHING } from './listing.ts';
+import { dateOrNull, listPage, matches, NOTHING } from './listing.ts';
 import type { Schema } from './schema.ts';
 
 const SORTABLE = {
@@ -59,7 +59,7 @@ export function nodeStore(db: Kysely<Schema>): NodeStore {
       let query = select(db);
       const { ids, name, organizationIds, collaborationIds, isOnline, ip } = filter;
       if (ids !== undefined) query = query.where('node.id', 'in', ids.length > 0 ? ids : NOTHING);
-      if (name !== undefined) query = query.where('node.name', 'like', name);
+      if (name !== undefined) query = query.where(matches(db, 'node.name', name));
       if (organizationIds !== undefined)
         query = query.where('node.organization_id', 'in', orNothing(organizationIds));
       if (collaborationIds !== undefined)

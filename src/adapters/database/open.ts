@@ -1,81 +1,119 @@
 import path from 'node:path';
-import { Kysely, SqliteDialect } from 'kysely';
+import { Kysely, PostgresDialect, SqliteDialect, sql } from 'kysely';
 import { V6Error } from '../../core/errors.ts';
+import { type Logger, silentLogger } from '../../core/logger.ts';
 import type { RoleRecord } from '../../server/interfaces/records.ts';
 import type { Store } from '../../server/interfaces/store.ts';
-import { collaborationStore } from './collaborations.ts';
+import { createQueues } from './exclusive.ts';
 import { migrate } from './migrations.ts';
-import { nodeStore } from './nodes.ts';
-import { organizationStore } from './organizations.ts';
-import { portStore } from './ports.ts';
-import { runStore } from './runs.ts';
+import { isPostgresUri, parsePostgresUri } from './postgres-uri.ts';
 import type { Schema } from './schema.ts';
 import { openSqlite } from './sqlite.ts';
-import { taskStore } from './tasks.ts';
-import { userStore } from './users.ts';
-import { metaStore, vpnGrantStore } from './vpn-grants.ts';
+import { type StoreParts, storeOf } from './store.ts';
+import { whenThere } from './when-there.ts';
 
 export interface OpenStoreInput {
-  /** As in the server's configuration: `sqlite:///file.sqlite` (in `dataDir`), `sqlite:////absolute/file`, `sqlite:///:memory:`. */
+  /**
+   * As in the server's configuration: `sqlite:///file.sqlite` (in `dataDir`), `sqlite:////absolute/file`, `sqlite:///:memory:`,
+   * or `postgresql://user:password@host:port/database`.
+   */
   readonly uri: string;
   /** Absolute. */
   readonly dataDir: string;
   /** Roles that must exist, in the order of their ids. */
   readonly roles: readonly Omit<RoleRecord, 'id'>[];
+  /** Hears of a PostgreSQL that is waited for. Default: nobody. */
+  readonly logger?: Logger;
+  /** How long to wait for a PostgreSQL that does not answer; default 60 000 ms. */
+  readonly waitMs?: number;
 }
 
-/** Opens the database and brings its schema up to date. Throws V6_DATABASE, V6_CONFIG_INVALID. */
-export async function openStore({ uri, dataDir, roles }: OpenStoreInput): Promise<Store> {
-  const file = sqliteFile(uri, dataDir);
-  const db = new Kysely<Schema>({ dialect: new SqliteDialect({ database: openSqlite(file) }) });
+const WAIT_MS = 60_000;
+
+/** Opens the database and brings its schema up to date, one replica after the other. Throws V6_DATABASE, V6_CONFIG_INVALID. */
+export async function openStore(input: OpenStoreInput): Promise<Store> {
+  const opened = isPostgresUri(input.uri) ? await openPostgres(input) : openFile(input);
+  const { db, parts } = opened;
   try {
-    await migrate(db);
-    for (const role of roles) {
-      await db
-        .insertInto('role')
-        .values({ name: role.name, description: role.description })
-        .onConflict((conflict) =>
-          conflict.column('name').doUpdateSet({ description: role.description }),
-        )
-        .execute();
-    }
+    await opened.whenThere();
+    await parts.exclusively('schema', async () => {
+      await migrate(opened.patientDb);
+      await writeRoles(db, input.roles);
+    });
   } catch (error) {
-    await db.destroy();
+    await parts.close();
     throw error;
   }
-  return storeOf(db);
+  return storeOf(db, parts);
 }
 
-function storeOf(db: Kysely<Schema>): Store {
+interface Opened {
+  readonly db: Kysely<Schema>;
+  /** For migrations: its statements may take long. */
+  readonly patientDb: Kysely<Schema>;
+  readonly parts: StoreParts;
+  /** Resolves when the database answers. */
+  whenThere(): Promise<void>;
+}
+
+function openFile({ uri, dataDir }: OpenStoreInput): Opened {
+  const database = openSqlite(sqliteFile(uri, dataDir));
+  const db = new Kysely<Schema>({ dialect: new SqliteDialect({ database }) });
   return {
-    organizations: organizationStore(db),
-    collaborations: collaborationStore(db),
-    nodes: nodeStore(db),
-    users: userStore(db),
-    tasks: taskStore(db),
-    runs: runStore(db),
-    ports: portStore(db),
-    vpnGrants: vpnGrantStore(db),
-    meta: metaStore(db),
-    transaction: (work) =>
-      db.isTransaction ? work(storeOf(db)) : db.transaction().execute((trx) => work(storeOf(trx))),
-    check: async () => {
-      try {
-        await db.selectFrom('role').select('id').limit(1).execute();
-      } catch (error) {
-        throw new V6Error('V6_DATABASE', 'The database does not answer', { cause: error });
-      }
-    },
-    close: () => db.destroy(),
+    db,
+    patientDb: db,
+    parts: { isShared: false, exclusively: createQueues(), close: () => db.destroy() },
+    whenThere: async () => undefined,
   };
 }
 
-/** SQLAlchemy's spelling: three slashes and a relative path, four and an absolute one. */
+/** The driver is loaded only where it is used. */
+async function openPostgres({ uri, logger, waitMs }: OpenStoreInput): Promise<Opened> {
+  const address = parsePostgresUri(uri);
+  const postgres = (await import('./postgres.ts')).openPostgres(address);
+  const db = new Kysely<Schema>({ dialect: new PostgresDialect({ pool: postgres.pool }) });
+  const patientDb = new Kysely<Schema>({
+    dialect: new PostgresDialect({ pool: postgres.patientPool }),
+  });
+  return {
+    db,
+    patientDb,
+    parts: {
+      isShared: true,
+      exclusively: postgres.exclusively,
+      close: async () => {
+        await Promise.all([db.destroy(), patientDb.destroy()]);
+        await postgres.close();
+      },
+    },
+    whenThere: () =>
+      whenThere(
+        async () => {
+          await sql`select 1`.execute(db);
+        },
+        { limitMs: waitMs ?? WAIT_MS, logger: logger ?? silentLogger },
+      ),
+  };
+}
+
+async function writeRoles(db: Kysely<Schema>, roles: OpenStoreInput['roles']): Promise<void> {
+  for (const { name, description } of roles) {
+    await db
+      .insertInto('role')
+      .values({ name, description })
+      .onConflict((conflict) => conflict.column('name').doUpdateSet({ description }))
+      .execute();
+  }
+}
+
+/** SQLAlchemy's spelling: three slashes and a relative path, four and an absolute one. Throws V6_CONFIG_INVALID. */
 export function sqliteFile(uri: string, dataDir: string): string {
   const match = /^sqlite(?:\+[a-z0-9_]+)?:\/\/\/?(.*)$/.exec(uri);
   if (match === null) {
-    throw new V6Error('V6_CONFIG_INVALID', 'This version of v6 keeps its data in SQLite only', {
-      hints: ['Set uri to sqlite:///default.sqlite; the file is made in the data folder.'],
+    throw new V6Error('V6_CONFIG_INVALID', 'uri names neither SQLite nor PostgreSQL', {
+      hints: [
+        'Set uri to sqlite:///default.sqlite (a file in the data folder), or to postgresql://user:password@host:5432/database.',
+      ],
       details: { dialect: uri.split(':')[0] },
     });
   }

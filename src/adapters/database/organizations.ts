@@ -1,6 +1,6 @@
 import type { Kysely } from 'kysely';
 import type { OrganizationStore } from '../../server/interfaces/store.ts';
-import { listPage, NOTHING } from './listing.ts';
+import { listPage, matches, NOTHING } from './listing.ts';
 import type { Schema } from './schema.ts';
 
 const COLUMNS = [
@@ -30,7 +30,7 @@ export function organizationStore(db: Kysely<Schema>): OrganizationStore {
       const { ids, name, country, collaborationId } = filter;
       if (ids !== undefined)
         query = query.where('organization.id', 'in', ids.length > 0 ? ids : NOTHING);
-      if (name !== undefined) query = query.where('organization.name', 'like', name);
+      if (name !== undefined) query = query.where(matches(db, 'organization.name', name));
       if (country !== undefined) query = query.where('organization.country', '=', country);
       if (collaborationId !== undefined) {
         query = query.where('organization.id', 'in', (eb) =>

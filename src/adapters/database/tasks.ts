@@ -2,8 +2,9 @@ import { type Kysely, sql } from 'kysely';
 import { type RunStatus, taskStatus } from '../../core/protocol/entities.ts';
 import type { TaskRecord } from '../../server/interfaces/records.ts';
 import type { NewTaskFields, TaskFilter, TaskStore } from '../../server/interfaces/store.ts';
-import { listPage, NOTHING } from './listing.ts';
+import { listPage, matches, NOTHING } from './listing.ts';
 import type { Schema } from './schema.ts';
+import { inTransaction } from './transactions.ts';
 
 const SORTABLE = {
   id: 'task.id',
@@ -79,7 +80,7 @@ export function taskStore(db: Kysely<Schema>): TaskStore {
     },
 
     list: async (filter, page) => {
-      const { rows, total } = await listPage(filtered(select(db), filter), {
+      const { rows, total } = await listPage(filtered(db, filter), {
         page,
         sortable: SORTABLE,
         id: { column: 'task.id', descending: true },
@@ -87,10 +88,7 @@ export function taskStore(db: Kysely<Schema>): TaskStore {
       return { rows: await complete(db, rows), total };
     },
 
-    create: (fields) =>
-      db.isTransaction
-        ? insertTask(db, fields)
-        : db.transaction().execute((trx) => insertTask(trx, fields)),
+    create: (fields) => inTransaction(db, (trx) => insertTask(trx, fields)),
 
     family: async (id) => {
       const { rows } = await sql<{ id: number }>`
@@ -107,9 +105,9 @@ export function taskStore(db: Kysely<Schema>): TaskStore {
   };
 }
 
-function filtered(query: ReturnType<typeof select>, filter: TaskFilter): ReturnType<typeof select> {
+function filtered(db: Kysely<Schema>, filter: TaskFilter): ReturnType<typeof select> {
   const { ids, collaborationIds, isTopLevel, runId } = filter;
-  let out = query;
+  let out = select(db);
   if (ids !== undefined) out = out.where('task.id', 'in', ids.length > 0 ? ids : NOTHING);
   if (collaborationIds !== undefined) {
     const list = collaborationIds.length > 0 ? collaborationIds : NOTHING;
@@ -120,10 +118,10 @@ function filtered(query: ReturnType<typeof select>, filter: TaskFilter): ReturnT
   if (filter.initUserId !== undefined) out = out.where('task.init_user_id', '=', filter.initUserId);
   if (filter.parentId !== undefined) out = out.where('task.parent_id', '=', filter.parentId);
   if (filter.jobId !== undefined) out = out.where('task.job_id', '=', filter.jobId);
-  if (filter.name !== undefined) out = out.where('task.name', 'like', filter.name);
-  if (filter.image !== undefined) out = out.where('task.image', 'like', filter.image);
+  if (filter.name !== undefined) out = out.where(matches(db, 'task.name', filter.name));
+  if (filter.image !== undefined) out = out.where(matches(db, 'task.image', filter.image));
   if (filter.description !== undefined)
-    out = out.where('task.description', 'like', filter.description);
+    out = out.where(matches(db, 'task.description', filter.description));
   if (isTopLevel !== undefined)
     out = out.where('task.parent_id', isTopLevel ? 'is' : 'is not', null);
   if (runId !== undefined) {

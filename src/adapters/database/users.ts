@@ -1,7 +1,7 @@
 import type { Kysely } from 'kysely';
 import type { RoleRecord, UserRecord } from '../../server/interfaces/records.ts';
 import type { UserFields, UserStore } from '../../server/interfaces/store.ts';
-import { dateOrNull, listPage, NOTHING } from './listing.ts';
+import { dateOrNull, listPage, matches, NOTHING } from './listing.ts';
 import { touchAccount } from './nodes.ts';
 import type { Schema } from './schema.ts';
 
@@ -74,7 +74,7 @@ export function userStore(db: Kysely<Schema>): UserStore {
     list: async (filter, page) => {
       let query = select(db);
       const { username, organizationIds: orgs } = filter;
-      if (username !== undefined) query = query.where('user.username', 'like', username);
+      if (username !== undefined) query = query.where(matches(db, 'user.username', username));
       if (orgs !== undefined)
         query = query.where('user.organization_id', 'in', orgs.length > 0 ? orgs : NOTHING);
       const { rows, total } = await listPage(query, {
