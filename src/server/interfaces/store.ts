@@ -29,10 +29,6 @@ export interface Store {
   readonly ports: PortStore;
   readonly vpnGrants: VpnGrantStore;
   readonly meta: MetaStore;
-  readonly sessions: SessionStore;
-  readonly secondFactors: SecondFactorStore;
-  readonly recoveries: RecoveryStore;
-  readonly attempts: AttemptStore;
   /** Several processes may use the database at once: PostgreSQL. */
   readonly isShared: boolean;
   /**
@@ -40,6 +36,8 @@ export interface Store {
    * failed call ends the transaction (PostgreSQL). `work` may run several times: it changes nothing but the database.
    */
   transaction<T>(work: (store: Store) => Promise<T>): Promise<T>;
+  /** Runs `work` while no replica runs another one of this name; for what reaches outside the database. Not in a transaction. */
+  exclusively<T>(name: string, work: () => Promise<T>): Promise<T>;
   /** Reads one row. Throws V6_DATABASE. */
   check(): Promise<void>;
   close(): Promise<void>;
@@ -54,8 +52,6 @@ export interface PageRequest {
   readonly sort: readonly { readonly column: string; readonly descending: boolean }[];
 }
 
-  /** Runs `work` while no replica runs another one of this name; for what reaches outside the database. Not in a transaction. */
-  exclusively<T>(name: string, work: () => Promise<T>): Promise<T>;
 export interface Rows<T> {
   readonly rows: readonly T[];
   /** Without paging. */
