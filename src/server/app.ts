@@ -17,6 +17,7 @@ import { registerTaskRoutes } from './http/routes/tasks.ts';
 import { registerTokenRoutes } from './http/routes/tokens.ts';
 import { registerUserRoutes } from './http/routes/users.ts';
 import { registerVpnRoutes } from './http/routes/vpn.ts';
+import { answerClientError, answerExpectations } from './http/wire-errors.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -25,11 +26,18 @@ declare module 'fastify' {
   }
 }
 
+/** For a whole request with its body, as Node's own default; fastify's is none. */
+const REQUEST_TIMEOUT_MS = 300_000;
+
 /** The REST interface, listening nowhere: `inject` answers requests in tests, compose.ts listens. */
 export async function buildApp(deps: AppDeps): Promise<App> {
+  const handleError = createErrorHandler(deps.logger);
   const app: App = Fastify({
     logger: false,
     bodyLimit: 1024 * 1024,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    frameworkErrors: handleError,
+    clientErrorHandler: answerClientError,
     forceCloseConnections: true,
     // Behind a proxy on this machine everybody would look like one caller, and one guesser could keep all users out.
     trustProxy: 'loopback',
@@ -38,11 +46,13 @@ export async function buildApp(deps: AppDeps): Promise<App> {
   app.setValidatorCompiler(validatorCompiler);
   app.decorateRequest('identity', undefined);
   acceptEmptyJson(app);
+  refuseCompression(app);
+  answerExpectations(app.server);
   addCors(app);
   const knownPaths = rememberPaths(app);
   const documented = collectRoutes(app, deps.apiPath);
   addAuthentication(app, deps);
-  app.setErrorHandler(createErrorHandler(deps.logger));
+  app.setErrorHandler(handleError);
   app.setNotFoundHandler((request) => {
     throw unknownRoute(request, knownPaths);
   });
@@ -81,6 +91,17 @@ function acceptEmptyJson(app: App): void {
     } catch {
       done(new V6Error('V6_REQUEST_INVALID', 'The body is not JSON'));
     }
+  });
+}
+
+/** A few bytes could stand for gigabytes; no client compresses. */
+function refuseCompression(app: App): void {
+  app.addHook('preParsing', async (request) => {
+    const encoding = request.headers['content-encoding'] ?? 'identity';
+    if (encoding === 'identity') return;
+    throw Object.assign(new Error(`Bodies are not read as ${encoding.slice(0, 64)}`), {
+      statusCode: 415,
+    });
   });
 }
 

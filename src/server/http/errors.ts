@@ -3,19 +3,22 @@ import type { ZodType } from 'zod';
 import { type ErrorCode, V6Error } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { ErrorBody } from '../../core/protocol/entities.ts';
+import { dataFaults } from './plain-data.ts';
 
 /** Checks bodies, queries and parameters; what does not fit is V6_REQUEST_INVALID with `errors` by field. */
 export const validatorCompiler: FastifySchemaCompiler<ZodType> =
   ({ schema }) =>
   (data) => {
+    const faults = dataFaults(data);
+    if (faults.length > 0) return { error: unfit(faults) };
     const { success, data: value, error } = schema.safeParse(data);
-    if (success) return { value };
-    return {
-      error: new V6Error('V6_REQUEST_INVALID', 'The request does not fit its schema', {
-        details: { errors: errorsOf(error.issues) },
-      }),
-    };
+    return success ? { value } : { error: unfit(error.issues) };
   };
+
+const unfit = (issues: readonly Issue[]): V6Error =>
+  new V6Error('V6_REQUEST_INVALID', 'The request does not fit its schema', {
+    details: { errors: errorsOf(issues) },
+  });
 
 interface Issue {
   readonly code?: string;
@@ -73,7 +76,7 @@ function statusOf(thrown: FastifyError | V6Error, error: V6Error): number {
 
 /** Upstream's form: by field, leaves are lists of sentences; what concerns the whole stands under `_schema`. */
 export function errorsOf(issues: readonly Issue[]): Record<string, unknown> {
-  const out: Record<string, unknown> = {};
+  const out = plainObject();
   for (const issue of issues) {
     const path = (issue.path ?? []).map(String);
     const places =
@@ -86,6 +89,9 @@ export function errorsOf(issues: readonly Issue[]): Record<string, unknown> {
   return out;
 }
 
+/** Without a prototype: names of fields come from the request. */
+const plainObject = (): Record<string, unknown> => Object.create(null) as Record<string, unknown>;
+
 function addAt(out: Record<string, unknown>, path: readonly string[], message: string): void {
   const [head = '_schema', ...rest] = path;
   if (rest.length === 0) {
@@ -94,7 +100,7 @@ function addAt(out: Record<string, unknown>, path: readonly string[], message: s
     return;
   }
   const inner = (
-    typeof out[head] === 'object' && !Array.isArray(out[head]) ? out[head] : {}
+    typeof out[head] === 'object' && !Array.isArray(out[head]) ? out[head] : plainObject()
   ) as Record<string, unknown>;
   out[head] = inner;
   addAt(inner, rest, message);

@@ -10,7 +10,10 @@ const digits = (value: unknown): unknown =>
 export const integer = (from: number, to = Number.MAX_SAFE_INTEGER) =>
   z.preprocess(digits, z.int().min(from).max(to));
 
-export const id = integer(1);
+/** Ids are 32-bit integers in PostgreSQL. */
+const MAX_ID = 2_147_483_647;
+
+export const id = integer(1, MAX_ID);
 
 export const params = z.object({ id });
 

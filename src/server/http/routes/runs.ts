@@ -9,6 +9,7 @@ import { getRun, patchRun } from '../../services/runs.ts';
 import { callerOf, type Routes } from '../app-types.ts';
 import { date, id, list, listQuery, once, params } from '../fields.ts';
 import { pageRequest, sendPage } from '../paging.ts';
+import { printable } from '../plain-data.ts';
 import { within } from './tasks.ts';
 
 /** Results are base64 text and can be large. */
@@ -37,7 +38,7 @@ const patchBody = z.strictObject({
   started_at: date.nullish(),
   finished_at: date.nullish(),
   result: text,
-  log: text,
+  log: z.string().transform(printable).nullish(),
   status: z.enum(RUN_STATUSES).nullish(),
 });
 
