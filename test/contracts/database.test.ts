@@ -2,13 +2,21 @@ import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { openStore, sqliteFile } from '../../src/adapters/database/open.ts';
+import { isV6Error } from '../../src/core/errors.ts';
 import type { Store } from '../../src/server/interfaces/store.ts';
+import { startPostgres, type TestPostgres } from '../support/postgres.ts';
 import { addOrganization } from '../support/server-app.ts';
 
 const PAGE = { offset: 0, limit: 100, sort: [] } as const;
 const roles = [{ name: 'Root', description: 'all' }];
+
+let postgres: TestPostgres;
+beforeAll(async () => {
+  postgres = await startPostgres();
+});
+afterAll(() => postgres?.remove());
 
 let folder: string;
 const file = (): string => path.join(folder, 'data.sqlite');
@@ -60,9 +68,17 @@ function newTask(
   });
 }
 
-describe.each(['sqlite:///:memory:', 'sqlite:///data.sqlite'])('the store on %s', (uri) => {
+const DATABASES: readonly (readonly [string, () => Promise<string>])[] = [
+  ['SQLite in memory', async () => 'sqlite:///:memory:'],
+  ['SQLite in a file', async () => 'sqlite:///data.sqlite'],
+  ['PostgreSQL', () => postgres.newDatabase()],
+];
+
+describe.each(DATABASES)('the store on %s', (_name, newUri) => {
   let store: Store;
+  let uri: string;
   beforeEach(async () => {
+    uri = await newUri();
     store = await open(uri);
   });
   afterEach(() => store.close());
@@ -130,6 +146,92 @@ describe.each(['sqlite:///:memory:', 'sqlite:///data.sqlite'])('the store on %s'
     await expect(act(store, ids)).rejects.toMatchObject({ code: 'V6_REQUEST_CONFLICT' });
   });
 
+  it('names the columns of what exists already, and never a value', async () => {
+    await addOrganization(store, 'North');
+    const error = await addOrganization(store, 'North').catch((thrown: unknown) => thrown);
+    expect(isV6Error(error) && error.message).toBe('This exists already (organization.name)');
+  });
+
+  it('finds texts whatever their case, and takes a backslash for a backslash', async () => {
+    await addOrganization(store, 'North');
+    await addOrganization(store, 'a\\b');
+    const names = async (name: string) =>
+      (await store.organizations.list({ name }, PAGE)).rows.map((row) => row.name);
+    expect(await names('nORTH')).toStrictEqual(['North']);
+    expect(await names('%OR%')).toStrictEqual(['North']);
+    expect(await names('a\\b')).toStrictEqual(['a\\b']);
+    expect(await names('North\\')).toStrictEqual([]);
+  });
+
+  it('sorts what is unknown first', async () => {
+    const ids = await fill(store);
+    const second = await newTask(store, ids);
+    const run = await store.runs.findOfTask(second, ids.organizationId);
+    await store.runs.update(run?.id ?? 0, { finishedAt: new Date('2030-01-02T00:00:00Z') });
+    const ends = async (descending: boolean) => {
+      const sort = [{ column: 'finished_at', descending }];
+      const { rows } = await store.runs.list({}, { ...PAGE, sort });
+      return rows.map((row) => row.finishedAt?.toISOString().slice(0, 10) ?? null);
+    };
+    expect(await ends(false)).toStrictEqual([null, '2030-01-02']);
+    expect(await ends(true)).toStrictEqual(['2030-01-02', null]);
+  });
+
+  it('runs transactions as if one followed the other, also those that only read what others write', async () => {
+    const { runId } = await fill(store);
+    const add = (letter: string): Promise<void> =>
+      store.transaction(async (tx) => {
+        const run = await tx.runs.find(runId);
+        await tx.runs.update(runId, { log: `${run?.log ?? ''}${letter}` });
+      });
+    const letters = Array.from({ length: 20 }, (_, at) => String.fromCharCode(97 + at));
+    await Promise.all(letters.map(add));
+    const log = (await store.runs.find(runId))?.log ?? '';
+    expect([...log].toSorted().join('')).toBe(letters.join(''));
+  });
+
+  it('lets one of several do what only one may', async () => {
+    const made = await Promise.allSettled(
+      Array.from({ length: 8 }, (_, at) =>
+        store.transaction(async (tx) => {
+          if ((await count(tx)) > 0) throw new Error('too late');
+          await addOrganization(tx, `only ${at}`);
+        }),
+      ),
+    );
+    expect(made.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+    expect(await count(store)).toBe(1);
+  });
+
+  it('does work of one name one after the other, and frees the name after a failure', async () => {
+    let inside = 0;
+    let most = 0;
+    const work = async (): Promise<void> => {
+      inside += 1;
+      most = Math.max(most, inside);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      inside -= 1;
+    };
+    await expect(
+      store.exclusively('a', async () => {
+        throw new Error('stop');
+      }),
+    ).rejects.toThrow('stop');
+    await Promise.all(Array.from({ length: 4 }, () => store.exclusively('a', work)));
+    expect(most).toBe(1);
+    await Promise.all(['b', 'c'].map((name) => store.exclusively(name, work)));
+    expect(most).toBe(2);
+  });
+
+  it('keeps its data over a restart, and migrates once', async () => {
+    if (uri.endsWith(':memory:')) return;
+    const { taskId } = await fill(store);
+    await store.close();
+    store = await open(uri);
+    expect(await store.tasks.find(taskId)).toMatchObject({ id: taskId });
+    expect(await store.users.roles()).toHaveLength(1);
+  });
+
   it('never gives an id twice, of tasks and of jobs', async () => {
     const ids = await fill(store);
     await store.tasks.remove(ids.taskId);
@@ -186,9 +288,70 @@ describe.each(['sqlite:///:memory:', 'sqlite:///data.sqlite'])('the store on %s'
   });
 
   it('says when it cannot be asked', async () => {
-    const closed = await open('sqlite:///:memory:');
-    await closed.close();
-    await expect(closed.check()).rejects.toMatchObject({ code: 'V6_DATABASE' });
+    await store.close();
+    await expect(store.check()).rejects.toMatchObject({ code: 'V6_DATABASE' });
+  });
+});
+
+describe('a PostgreSQL database', () => {
+  it('is migrated by one replica when several start at once', async () => {
+    const uri = await postgres.newDatabase();
+    const stores = await Promise.all([open(uri), open(uri), open(uri)]);
+    expect(await stores[2]?.users.roles()).toHaveLength(1);
+    await Promise.all(stores.map((store) => store.close()));
+  });
+
+  it('of a newer version is left alone', async () => {
+    const uri = await postgres.newDatabase();
+    await (await open(uri)).close();
+    await postgres.query(`insert into kysely_migration values ('9999-future', '2040')`, [], uri);
+    await expect(open(uri)).rejects.toMatchObject({ code: 'V6_DATABASE' });
+  });
+
+  it('is found as SQLAlchemy spells it', async () => {
+    const uri = await postgres.newDatabase();
+    for (const scheme of ['postgres', 'postgresql+psycopg2', 'postgresql+asyncpg'])
+      await (await open(uri.replace('postgresql', scheme))).close();
+  });
+
+  it.each([
+    ['a wrong password', (uri: string) => uri.replace(postgres.password, 'other-secret')],
+    ['an unknown database', (uri: string) => uri.replace(/test_\d+$/, 'nothing')],
+    ['a port where nobody listens', (uri: string) => uri.replace(`:${postgres.port}/`, ':1/')],
+  ])('with %s is refused with a next step and without the password', async (_what, wrong) => {
+    const uri = wrong(await postgres.newDatabase());
+    const opening = openStore({ uri, dataDir: folder, roles, waitMs: 200 });
+    const error = await opening.then(
+      () => undefined,
+      (thrown: unknown) => thrown,
+    );
+    if (!isV6Error(error)) throw new Error('no error of ours');
+    expect(error.code).toBe('V6_DATABASE');
+    expect(error.hints[0]).toMatch(/^(Check|Create)/);
+    const said = `${error.message}${error.hints.join()}${JSON.stringify(error.details)}`;
+    expect(said).not.toMatch(/other-secret/);
+    expect(said).not.toContain(postgres.password);
+  });
+
+  it('that is away fails what is asked, and serves again by itself when it returns', async () => {
+    const store = await open(await postgres.newDatabase());
+    const { taskId } = await fill(store);
+    await postgres.stop('immediate');
+    await expect(store.tasks.find(taskId)).rejects.toMatchObject({ code: 'V6_DATABASE' });
+    await expect(store.transaction((tx) => tx.tasks.find(taskId))).rejects.toMatchObject({
+      code: 'V6_DATABASE',
+    });
+    await postgres.start();
+    expect(await store.tasks.find(taskId)).toMatchObject({ id: taskId });
+    await store.close();
+  });
+
+  it('that comes while the server starts is waited for', async () => {
+    const uri = await postgres.newDatabase();
+    await postgres.stop('immediate');
+    const opening = open(uri);
+    await postgres.start();
+    await (await opening).close();
   });
 });
 
@@ -199,16 +362,6 @@ describe('the database file', () => {
     expect(statSync(file()).mode & 0o777).toBe(0o600);
     expect(statSync(`${file()}-wal`).mode & 0o777).toBe(0o600);
     await store.close();
-  });
-
-  it('keeps its data over a restart, and migrates once', async () => {
-    const first = await open('sqlite:///data.sqlite');
-    const { taskId } = await fill(first);
-    await first.close();
-    const second = await open('sqlite:///data.sqlite');
-    expect(await second.tasks.find(taskId)).toMatchObject({ id: taskId });
-    expect(await second.users.roles()).toHaveLength(1);
-    await second.close();
   });
 
   it('of a newer version is left alone', async () => {

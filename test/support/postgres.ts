@@ -11,12 +11,11 @@ import { until } from './wait.ts';
 
 const INSTALLED = '/usr/lib/postgresql';
 const START_MS = 30_000;
-/** Nobody keeps this data: what makes commits survive a power cut is off. */
+/** Nobody keeps this data: what makes commits survive a power cut is off. What a crash of the server must not lose is on. */
 const SETTINGS = [
   'listen_addresses=127.0.0.1',
   'fsync=off',
   'full_page_writes=off',
-  'synchronous_commit=off',
   'shared_buffers=32MB',
   'log_min_messages=warning',
 ];

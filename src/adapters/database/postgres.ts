@@ -43,12 +43,14 @@ export function openPostgres(address: PostgresAddress): Postgres {
     connectionTimeoutMillis: EXCLUSIVE_MS,
     lock_timeout: EXCLUSIVE_MS,
   });
+  let closed: Promise<unknown> | undefined;
   return {
     pool: translating(main, address.label),
     patientPool: translating(patient, address.label),
     exclusively: (name, work) => holding(locks, address.label, { name, work }),
     close: async () => {
-      await Promise.all([main.end(), patient.end(), locks.end()]);
+      closed ??= Promise.all([main, patient, locks].map((pool) => pool.end()));
+      await closed;
     },
   };
 }
