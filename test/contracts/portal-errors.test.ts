@@ -108,17 +108,6 @@ describe('what goes wrong before the login', () => {
     expect(error.message).toMatch(message);
   });
 
-  it('says that a portal with API v2 alone is too old', async () => {
-    const v2 = {
-      api: { 'http://eduvpn.org/api#2': { api_base_uri: 'https://x/api.php' } },
-      v: '2.3.9',
-    };
-    const connector = await connectorFor([answered(DISCOVERY, json(v2))]);
-    const error = await failureOf(connector.authorize());
-    expect(error.code).toBe('V6_PORTAL_ANSWER');
-    expect(error.message).toMatch(/API v2 only \(portal 2\.3\.9\); v6 needs API v3/);
-  });
-
   it('asks again for the discovery document after a failure', async () => {
     const connector = await connectorFor([answered(DISCOVERY, json({}, 500)), DISCOVERY, INFO]);
     expect((await failureOf(connector.findProfile(TOKENS))).code).toBe('V6_PORTAL_ANSWER');
@@ -474,7 +463,8 @@ describe('what goes wrong at info, connect and disconnect', () => {
     const issued = await connector.connect(TOKENS, { profile: 'default', node: '7' });
     expect(issued.text).not.toContain('\r');
     expect(issued.text).toContain('\nremote vpn.example.test 1194 udp');
-    expect(issued.expiresAt).toBeUndefined();
+    // The end of the certificate in the file.
+    expect(issued.expiresAt).toEqual(new Date('2027-02-20T00:52:03Z'));
   });
 
   it('gives back what is held; nothing held and a dead token are fine, other answers are not', async () => {

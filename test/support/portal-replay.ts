@@ -4,7 +4,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 
-/** One recorded exchange, as test/fixtures/eduvpn-v3 holds them. */
+/** One recorded exchange, as test/fixtures/eduvpn-v3 and eduvpn-v2 hold them. */
 export interface RecordedExchange {
   readonly step: string;
   readonly request: {
@@ -15,6 +15,7 @@ export interface RecordedExchange {
   };
   readonly response: {
     readonly status: number;
+    /** Several of one name (Set-Cookie) are separated by line ends. */
     readonly headers: Readonly<Record<string, string>>;
     readonly body: string;
   };
@@ -40,36 +41,49 @@ export interface PortalReplay {
   close(): Promise<void>;
 }
 
-const HOST = 'https://vpn.example.test';
-const folder = path.join(import.meta.dirname, '../fixtures/eduvpn-v3');
+/** Which portal was recorded: `v3` is 3.4.1, `v2` is 2.4.4. */
+export type Recording = 'v3' | 'v2';
+
+const HOSTS = ['https://vpn.example.test', 'https://legacy.example.test'];
+
+function readExchanges(file: string, recording: Recording): readonly RecordedExchange[] {
+  const folder = path.join(import.meta.dirname, `../fixtures/eduvpn-${recording}`);
+  const text = readFileSync(path.join(folder, `${file}.json`), 'utf8');
+  const joinLists = (_key: string, value: unknown): unknown =>
+    Array.isArray(value) && value.every((one) => typeof one === 'string')
+      ? value.join('\n')
+      : value;
+  return JSON.parse(text, joinLists) as RecordedExchange[];
+}
 
 /** The exchange number `index` of a recorded file. */
-export function recorded(file: string, index: number): RecordedExchange {
-  const exchanges = JSON.parse(
-    readFileSync(path.join(folder, `${file}.json`), 'utf8'),
-  ) as RecordedExchange[];
-  const exchange = exchanges[index];
+export function recorded(
+  file: string,
+  index: number,
+  recording: Recording = 'v3',
+): RecordedExchange {
+  const exchange = readExchanges(file, recording)[index];
   if (exchange === undefined) throw new Error(`${file} has no exchange ${index}`);
   return withoutNumbers(exchange);
 }
 
 /** The exchange of a recorded file whose step begins with `step`. */
-export function recordedStep(file: string, step: string): RecordedExchange {
-  const exchanges = JSON.parse(
-    readFileSync(path.join(folder, `${file}.json`), 'utf8'),
-  ) as RecordedExchange[];
-  return recorded(
-    file,
-    exchanges.findIndex((exchange) => exchange.step.startsWith(step)),
-  );
+export function recordedStep(
+  file: string,
+  step: string,
+  recording: Recording = 'v3',
+): RecordedExchange {
+  const exchanges = readExchanges(file, recording);
+  const index = exchanges.findIndex((exchange) => exchange.step.startsWith(step));
+  return recorded(file, index, recording);
 }
 
 // Exchanges of several files make one run, so the numbers, which count within a file, go. Session ids do change in a run.
 function withoutNumbers(exchange: RecordedExchange): RecordedExchange {
   const text = JSON.stringify(exchange)
     .replace(/<((?!SESSION_ID)[A-Z_]+)_\d+>/g, '<$1>')
-    .replaceAll('state=some_state', 'state=<STATE>')
-    .replaceAll('state%3Dsome_state', 'state%3D<STATE>');
+    .replaceAll(/state=some_st(?:ate|ring)/g, 'state=<STATE>')
+    .replaceAll(/state%3Dsome_st(?:ate|ring)/g, 'state%3D<STATE>');
   return JSON.parse(text) as RecordedExchange;
 }
 
@@ -142,27 +156,32 @@ function learn({ url, body }: ReceivedRequest, known: Map<string, string>): void
 }
 
 function fillIn(text: string, origin: string, known: Map<string, string>): string {
-  return text
-    .replaceAll(HOST, origin)
-    .replaceAll(encodeURIComponent(HOST), encodeURIComponent(origin))
-    .replace(/<[A-Z][A-Z0-9_]*>/g, (placeholder) => {
-      const value =
-        known.get(placeholder) ?? `${placeholder.slice(1, -1)}.${randomBytes(12).toString('hex')}`;
-      known.set(placeholder, value);
-      return value;
-    });
+  return HOSTS.reduce(
+    (filled, host) =>
+      filled
+        .replaceAll(host, origin)
+        .replaceAll(encodeURIComponent(host), encodeURIComponent(origin)),
+    text,
+  ).replace(/<[A-Z][A-Z0-9_]*>/g, (placeholder) => {
+    const value =
+      known.get(placeholder) ?? `${placeholder.slice(1, -1)}.${randomBytes(12).toString('hex')}`;
+    known.set(placeholder, value);
+    return value;
+  });
 }
 
 // Framing and clock are the transport's own.
 const TRANSPORT = ['transfer-encoding', 'connection', 'date', 'server', 'content-length'];
 
 function headersOf(
-  headers: Readonly<Record<string, string>>,
+  headers: RecordedExchange['response']['headers'],
   fill: (text: string) => string,
-): Record<string, string> {
+): Record<string, string | string[]> {
   return Object.fromEntries(
     Object.entries(headers).flatMap(([name, value]) =>
-      TRANSPORT.includes(name.toLowerCase()) ? [] : [[name, fill(value)]],
+      TRANSPORT.includes(name.toLowerCase())
+        ? []
+        : [[name, value.includes('\n') ? fill(value).split('\n') : fill(value)]],
     ),
   );
 }

@@ -1,10 +1,11 @@
-import { V6Error } from '../../core/errors.ts';
 import { jsonOf, notUnderstood } from './portal-answer.ts';
 import { exchange, type PortalAnswer, type PortalHttpOptions } from './portal-http.ts';
 
 /** Where a portal's parts are, from its discovery document. */
 export interface PortalEndpoints {
-  /** `…/api/v3`, without trailing slash. */
+  /** Of the two APIs that we speak, the newest that the portal offers. */
+  readonly version: 'v2' | 'v3';
+  /** `…/api/v3`, `…/api.php/v3` or, with API v2, `…/api.php`; without trailing slash. */
   readonly api: string;
   readonly authorization: URL;
   readonly token: URL;
@@ -12,15 +13,14 @@ export interface PortalEndpoints {
   readonly root: string;
 }
 
-// Document for developers of eduVPN clients, "API version 3", section "Server Endpoints".
+// Documents for developers of eduVPN clients, "API version 3" and "API version 2", section "Server Endpoints".
 const API_V3 = 'http://eduvpn.org/api#3';
 const API_V2 = 'http://eduvpn.org/api#2';
 const REDIRECT_LIMIT = 3;
 
 /**
  * Fetches the discovery document, which lies at the root of the host whatever path `url` has. Redirects are followed to https
- * or within the same origin only. Throws V6_PORTAL_UNREACHABLE, V6_PORTAL_TLS, V6_PORTAL_ANSWER; the last one also when the
- * portal has only API v2.
+ * or within the same origin only. Throws V6_PORTAL_UNREACHABLE, V6_PORTAL_TLS, V6_PORTAL_ANSWER.
  */
 export async function discover(
   options: PortalHttpOptions,
@@ -44,7 +44,7 @@ export async function discover(
   }
 }
 
-/** The endpoints of API v3, chosen by key and never by the portal's version: a 2.4 portal offers both APIs. */
+/** The endpoints of the newest API, chosen by key and never by the portal's version: a 2.4 portal offers both. */
 export function parseDiscovery(answer: PortalAnswer): PortalEndpoints {
   if (answer.status === 404) {
     throw notUnderstood(answer, 'no discovery document', [
@@ -52,19 +52,23 @@ export function parseDiscovery(answer: PortalAnswer): PortalEndpoints {
     ]);
   }
   if (answer.status !== 200) throw notUnderstood(answer, 'no discovery document');
-  const body = jsonOf(answer);
-  const apis = (body.api ?? {}) as Record<string, unknown>;
-  const v3 = apis[API_V3];
-  if (typeof v3 !== 'object' || v3 === null) throw withoutV3(answer, body.v, API_V2 in apis);
-  const entry = v3 as Record<string, unknown>;
-  const api = endpointOf(answer, entry, 'api_endpoint').href.replace(/\/+$/, '');
+  const apis = (jsonOf(answer).api ?? {}) as Record<string, unknown>;
+  const version = isEntry(apis[API_V3]) ? 'v3' : 'v2';
+  const entry = version === 'v3' ? apis[API_V3] : apis[API_V2];
+  if (!isEntry(entry)) throw notUnderstood(answer, 'a discovery document without an API');
+  const key = version === 'v3' ? 'api_endpoint' : 'api_base_uri';
+  const api = endpointOf(answer, entry, key).href.replace(/\/+$/, '');
   const authorization = endpointOf(answer, entry, 'authorization_endpoint');
   const token = endpointOf(answer, entry, 'token_endpoint');
-  // Portal root: `/api/v3` on 3.x, `/api.php/v3` on 2.4; the login form lies below it and is in no document.
-  const root = api.replace(/\/api(\.php)?\/v3$/, '');
+  // Portal root: before `/api/v3` on 3.x, `/api.php/v3` or `/api.php` on 2.x; the login form lies below it and is in no document.
+  const root = api.replace(/\/api(\/v3|\.php(\/v3)?)$/, '');
   if (new URL(root).origin !== authorization.origin)
     throw notUnderstood(answer, `endpoints on two hosts, ${root} and ${authorization.origin}`);
-  return { api, authorization, token, root };
+  return { version, api, authorization, token, root };
+}
+
+function isEntry(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null;
 }
 
 function endpointOf(answer: PortalAnswer, entry: Record<string, unknown>, key: string): URL {
@@ -78,17 +82,4 @@ function endpointOf(answer: PortalAnswer, entry: Record<string, unknown>, key: s
     ]);
   }
   return url;
-}
-
-function withoutV3(answer: PortalAnswer, version: unknown, hasV2: boolean): V6Error {
-  if (!hasV2) return notUnderstood(answer, 'a discovery document without an API');
-  const which = typeof version === 'string' ? ` (portal ${version.slice(0, 32)})` : '';
-  return new V6Error(
-    'V6_PORTAL_ANSWER',
-    `The VPN portal at ${answer.url.origin} offers API v2 only${which}; v6 needs API v3`,
-    {
-      hints: ['Update the portal to eduVPN 2.4.1 or later; 3.x is better.'],
-      details: { url: answer.url.origin, apis: ['v2'] },
-    },
-  );
 }

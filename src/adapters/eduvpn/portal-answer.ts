@@ -22,7 +22,7 @@ export function notUnderstood(
   hints: readonly string[] = [],
 ): V6Error {
   return answerError('V6_PORTAL_ANSWER', answer, what, {
-    hints: [...hints, 'Check that url in vpn_server is the host of an eduVPN portal with API v3.'],
+    hints: [...hints, 'Check that url in vpn_server is the host of an eduVPN portal.'],
   });
 }
 

@@ -1,10 +1,11 @@
 import type { PortalSettings } from '../../core/config/portal-settings.ts';
-import { V6Error } from '../../core/errors.ts';
-import type { PortalConnector, PortalProfile } from '../../server/interfaces/portal-connector.ts';
+import type { PortalConnector } from '../../server/interfaces/portal-connector.ts';
 import { requestCode } from './authorize.ts';
 import { discover, type PortalEndpoints } from './discovery.ts';
 import { endConfigs, listProfiles, requestConfig } from './portal-api.ts';
+import { listProfilesV2, requestConfigV2 } from './portal-api-v2.ts';
 import type { PortalHttpOptions } from './portal-http.ts';
+import { chooseProfile } from './profiles.ts';
 import { redeemCode, refreshTokens } from './token.ts';
 
 export interface PortalConnectorOptions {
@@ -16,7 +17,10 @@ export interface PortalConnectorOptions {
 // Discovery is to be fetched anew before each use; the calls of one use come within this time.
 const DISCOVERY_LIFE_MS = 30_000;
 
-/** Talks to an eduVPN portal with API v3, or to ours. Nothing is contacted before the first call. */
+/**
+ * Talks to an eduVPN portal, with API v3 where it has that and else with v2, or to ours. Nothing is contacted before the
+ * first call.
+ */
 export function createPortalConnector(
   settings: PortalSettings,
   options: PortalConnectorOptions = {},
@@ -46,49 +50,19 @@ export function createPortalConnector(
     },
     async findProfile(tokens, signal) {
       const endpoints = await endpointsOf(signal);
-      const profiles = await listProfiles({ options: http, endpoints, tokens, signal });
-      return chooseProfile(profiles, settings);
+      const list = endpoints.version === 'v3' ? listProfiles : listProfilesV2;
+      return chooseProfile(await list({ options: http, endpoints, tokens, signal }), settings);
     },
     async connect(tokens, input, signal) {
       const endpoints = await endpointsOf(signal);
-      return requestConfig({ options: http, endpoints, tokens, signal }, input);
+      const request = endpoints.version === 'v3' ? requestConfig : requestConfigV2;
+      return request({ options: http, endpoints, tokens, signal }, input);
     },
     async disconnect(tokens, signal) {
       const endpoints = await endpointsOf(signal);
+      // API v2 has no such call: a keypair stays valid until its end, and no number of them is too many.
+      if (endpoints.version === 'v2') return;
       await endConfigs({ options: http, endpoints, tokens, signal });
     },
   };
-}
-
-function chooseProfile(
-  profiles: readonly PortalProfile[],
-  { profile, username, url }: PortalSettings,
-): PortalProfile {
-  const ids = profiles.map(({ id }) => id);
-  const found = profile === undefined ? profiles[0] : profiles.find(({ id }) => id === profile);
-  if (found === undefined) {
-    const what = profile === undefined ? 'no profile' : `no profile ${JSON.stringify(profile)}`;
-    throw new V6Error(
-      'V6_PORTAL_NO_PROFILE',
-      `The VPN portal ${url} offers ${what} with OpenVPN to user ${JSON.stringify(username)}`,
-      {
-        hints:
-          ids.length > 0
-            ? [`Set profile in vpn_server to one of: ${ids.join(', ')}`]
-            : ['Make a profile with OpenVPN in the portal and give the account access to it.'],
-        details: { keys: ['profile'], offered: ids },
-      },
-    );
-  }
-  if (profile === undefined && profiles.length > 1) {
-    throw new V6Error(
-      'V6_PORTAL_SEVERAL_PROFILES',
-      `The VPN portal ${url} offers ${ids.length} profiles: ${ids.join(', ')}`,
-      {
-        hints: [`Set profile in vpn_server to one of them, for example: profile: ${found.id}`],
-        details: { keys: ['profile'], offered: ids },
-      },
-    );
-  }
-  return found;
 }

@@ -1,5 +1,5 @@
 /**
- * An eduVPN portal (API v3), or the one that we ship: the connector cannot tell them apart.
+ * An eduVPN portal (API v3 or v2), or the one that we ship: the connector cannot tell them apart.
  * Every method throws V6_PORTAL_UNREACHABLE, V6_PORTAL_TLS or V6_PORTAL_ANSWER beside the codes named here; all calls have time-outs.
  */
 export interface PortalConnector {
