@@ -111,7 +111,7 @@ describe('a Python user client', () => {
       collaboration: sealed,
       organization: west,
     });
-    expect(names(added).toSorted()).toEqual(['North', 'West Side']);
+    expect(new Set(names(added))).toEqual(new Set(['North', 'West Side']));
     const rest = await root.list('collaboration.remove_organization', {
       collaboration: sealed,
       organization: north,
@@ -146,7 +146,7 @@ describe('a Python user client', () => {
     const study = { name: 'Cohort', organizations: [north], collaboration: trial };
     const cohort = id(await root.record('study.create', study));
     const added = await root.list('study.add_organization', { study: cohort, organization: south });
-    expect(names(added).toSorted()).toEqual(['North', 'South']);
+    expect(new Set(names(added))).toEqual(new Set(['North', 'South']));
     await root.list('study.remove_organization', { study: cohort, organization: south });
     expect(await root.record('study.update', { id_: cohort, name: 'Cohort A' })).toMatchObject({
       name: 'Cohort A',
@@ -221,7 +221,7 @@ describe('a Python user client', () => {
     for (const filter of filters)
       expect(await root.list('user.list', filter)).toMatchObject([{ username: 'bob' }]);
     const rooted = await root.list('user.list', { role: ROOT_ROLE, per_page: 50 });
-    expect(rooted.map(({ username }) => username).toSorted()).toEqual(['alice', 'root']);
+    expect(new Set(rooted.map(({ username }) => username))).toEqual(new Set(['alice', 'root']));
     await root.ask('user.delete', { id_: bob });
     expect(await root.list('user.list', { username: 'bob' })).toEqual([]);
   });

@@ -44,7 +44,7 @@ export class PythonClients {
       });
     child.once('close', () => {
       const ended = new Error(`the Python client has ended: ${this.#errors}`);
-      for (const { reject } of this.#waiting.splice(0)) reject(ended);
+      for (const waiting of this.#waiting.splice(0)) waiting.reject(ended);
     });
   }
 
