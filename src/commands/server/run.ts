@@ -28,6 +28,10 @@ export default class ServerRun extends V6Command<ServerRan> {
       min: 1,
       max: 65_535,
     }),
+    'log-file': Flags.string({
+      description: 'where the output goes, for `v6 server logs`; who starts the process sees to it',
+      hidden: true,
+    }),
   };
 
   async run(): Promise<ServerRan> {
@@ -40,10 +44,13 @@ export default class ServerRun extends V6Command<ServerRan> {
       port: flags.port ?? file.port,
     };
     const { startServer } = await import('../../server/compose.ts');
+    const { announceServer } = await import('../../server/compose-host.ts');
     const stopped = nextSignal();
     const server = await startServer({ config, dataDir: context.dataDir });
+    const leave = await announceServer(context, { url: server.url, logFile: flags['log-file'] });
     const stoppedBy = await stopped;
     await server.stop();
+    await leave();
     return { url: server.url, stoppedBy };
   }
 }
