@@ -98,7 +98,7 @@ function acceptEmptyJson(app: App): void {
 function refuseCompression(app: App): void {
   app.addHook('preParsing', async (request) => {
     const encoding = request.headers['content-encoding'] ?? 'identity';
-    if (encoding === 'identity') return;
+    if (encoding === 'identity' || request.method === 'GET') return;
     throw Object.assign(new Error(`Bodies are not read as ${encoding.slice(0, 64)}`), {
       statusCode: 415,
     });

@@ -75,7 +75,7 @@ function checkerOf(document: Document): AnswerChecker {
   const prefix = base === '/' ? '' : base;
   const patterns = Object.keys(document.paths).map((path) => ({
     path,
-    pattern: new RegExp(`^${path.replaceAll(/\{\w+\}/g, '[^/]*')}/?$`),
+    pattern: new RegExp(`^${path.replaceAll(/\{\w+\}/g, '[^/]+')}/?$`),
   }));
   return ({ method, url, status, contentType, payload }) => {
     if (method === 'OPTIONS' || method === 'HEAD') return undefined;

@@ -65,7 +65,8 @@ function toKnown(thrown: FastifyError | V6Error): V6Error | undefined {
   const { statusCode } = thrown;
   if (statusCode === undefined || statusCode < 400 || statusCode >= 500) return undefined;
   const code: ErrorCode = statusCode === 404 ? 'V6_REQUEST_NOT_FOUND' : 'V6_REQUEST_INVALID';
-  return new V6Error(code, thrown.message);
+  // Some of the framework's repeat the whole request line.
+  return new V6Error(code, thrown.message.slice(0, 300));
 }
 
 /** Framework errors (413, 415 …) keep their own status. */
@@ -74,14 +75,18 @@ function statusOf(thrown: FastifyError | V6Error, error: V6Error): number {
   return thrown.statusCode ?? error.entry.httpStatus;
 }
 
+/** Fields that one answer names: a request with a million wrong ones gets no larger answer. */
+const MAX_FIELDS = 50;
+const fieldName = (key: PropertyKey): string => String(key).slice(0, 128);
+
 /** Upstream's form: by field, leaves are lists of sentences; what concerns the whole stands under `_schema`. */
 export function errorsOf(issues: readonly Issue[]): Record<string, unknown> {
   const out = plainObject();
-  for (const issue of issues) {
-    const path = (issue.path ?? []).map(String);
+  for (const issue of issues.slice(0, MAX_FIELDS)) {
+    const path = (issue.path ?? []).map(fieldName);
     const places =
       issue.code === 'unrecognized_keys'
-        ? (issue.keys ?? []).map((key) => [...path, key])
+        ? (issue.keys ?? []).slice(0, MAX_FIELDS).map((key) => [...path, fieldName(key)])
         : [path.length > 0 ? path : ['_schema']];
     const message = issue.code === 'unrecognized_keys' ? 'Unknown field.' : `${issue.message}.`;
     for (const place of places) addAt(out, place, message);

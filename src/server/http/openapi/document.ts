@@ -30,6 +30,7 @@ const ERRORS: Readonly<Record<number, readonly [name: string, description: strin
   404: ['NotFound', 'There is no such record.'],
   409: ['Conflict', 'Somebody else changed the record meanwhile.'],
   413: ['TooLarge', 'The body is larger than this route reads.'],
+  414: ['LongPath', 'A part of the path is longer than any id.'],
   415: ['NotJson', 'The body is of another type than JSON.'],
   422: ['InvalidToken', 'The token is malformed, of the wrong kind, or not from this server.'],
   429: ['TooMany', 'Too many requests; try again after `retry-after` seconds.'],
@@ -205,8 +206,9 @@ function errorStatuses(route: DocumentedRoute, operation: Operation): readonly n
   const found = new Set<number>([400, 429, 500, 503, ...errors]);
   if (callers === 'refresh' || callers.length > 0)
     for (const one of [401, 403, 422]) found.add(one);
-  if (route.params !== undefined) found.add(404);
-  if (route.body !== undefined) for (const one of [413, 415]) found.add(one);
+  if (route.params !== undefined) for (const one of [404, 414]) found.add(one);
+  // A body that nobody asked for is read all the same.
+  if (!route.key.startsWith('GET ')) for (const one of [413, 415]) found.add(one);
   for (const one of Object.keys(operation.answers)) found.delete(Number(one));
   return [...found].toSorted((a, b) => a - b);
 }

@@ -157,7 +157,13 @@ const users: Operations = {
     callers: USERS,
     answers: done,
   },
-  'GET /role': { tag: 'Roles', summary: 'List roles', callers: USERS, ...page(entity.role) },
+  'GET /role': {
+    tag: 'Roles',
+    summary: 'List roles',
+    callers: USERS,
+    ...page(entity.role),
+    errors: [404],
+  },
 };
 
 /** Organizations, collaborations, nodes, users and their rights. */
