@@ -11,6 +11,8 @@ import { registerCollaborationRoutes } from './http/routes/collaborations.ts';
 import { registerNodeRoutes } from './http/routes/nodes.ts';
 import { registerOrganizationRoutes } from './http/routes/organizations.ts';
 import { registerPortRoutes } from './http/routes/ports.ts';
+import { registerRoleRoutes } from './http/routes/roles.ts';
+import { registerRuleRoutes } from './http/routes/rules.ts';
 import { registerRunRoutes } from './http/routes/runs.ts';
 import { registerServiceRoutes } from './http/routes/service.ts';
 import { registerTaskRoutes } from './http/routes/tasks.ts';
@@ -65,6 +67,8 @@ export async function buildApp(deps: AppDeps): Promise<App> {
       registerCollaborationRoutes(routes);
       registerNodeRoutes(routes);
       registerUserRoutes(routes);
+      registerRoleRoutes(routes);
+      registerRuleRoutes(routes);
       registerTaskRoutes(routes);
       registerRunRoutes(routes);
       registerPortRoutes(routes);

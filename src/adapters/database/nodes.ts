@@ -1,6 +1,6 @@
 import type { Kysely } from 'kysely';
 import type { ConfigEntry, NodeRecord } from '../../server/interfaces/records.ts';
-import type { NodeChanges, NodeStore } from '../../server/interfaces/store.ts';
+import type { NodeChanges, NodeFilter, NodeStore } from '../../server/interfaces/store.ts';
 import { dateOrNull, listPage, matches, NOTHING } from './listing.ts';
 import type { Schema } from './schema.ts';
 
@@ -56,17 +56,7 @@ export function nodeStore(db: Kysely<Schema>): NodeStore {
     },
 
     list: async (filter, page) => {
-      let query = select(db);
-      const { ids, name, organizationIds, collaborationIds, isOnline, ip } = filter;
-      if (ids !== undefined) query = query.where('node.id', 'in', ids.length > 0 ? ids : NOTHING);
-      if (name !== undefined) query = query.where(matches(db, 'node.name', name));
-      if (organizationIds !== undefined)
-        query = query.where('node.organization_id', 'in', orNothing(organizationIds));
-      if (collaborationIds !== undefined)
-        query = query.where('node.collaboration_id', 'in', orNothing(collaborationIds));
-      if (isOnline !== undefined) query = query.where('node.online', '=', Number(isOnline));
-      if (ip !== undefined) query = query.where('node.ip', '=', ip);
-      const { rows, total } = await listPage(query, {
+      const { rows, total } = await listPage(filtered(db, filter), {
         page,
         sortable: SORTABLE,
         id: { column: 'node.id', descending: false },
@@ -109,6 +99,33 @@ export function nodeStore(db: Kysely<Schema>): NodeStore {
         .execute();
     },
   };
+}
+
+function filtered(db: Kysely<Schema>, filter: NodeFilter): ReturnType<typeof select> {
+  const { ids, name, organizationIds, collaborationIds, isOnline, ip, studyId, lastSeen } = filter;
+  let out = select(db);
+  if (ids !== undefined) out = out.where('node.id', 'in', orNothing(ids));
+  if (name !== undefined) out = out.where(matches(db, 'node.name', name));
+  if (organizationIds !== undefined)
+    out = out.where('node.organization_id', 'in', orNothing(organizationIds));
+  if (collaborationIds !== undefined)
+    out = out.where('node.collaboration_id', 'in', orNothing(collaborationIds));
+  if (isOnline !== undefined) out = out.where('node.online', '=', Number(isOnline));
+  if (ip !== undefined) out = out.where('node.ip', '=', ip);
+  if (studyId !== undefined) {
+    out = out
+      .where('node.organization_id', 'in', (eb) =>
+        eb.selectFrom('study_member').select('organization_id').where('study_id', '=', studyId),
+      )
+      .where('node.collaboration_id', 'in', (eb) =>
+        eb.selectFrom('study').select('study.collaboration_id').where('study.id', '=', studyId),
+      );
+  }
+  if (lastSeen?.from !== undefined)
+    out = out.where('authenticatable.last_seen', '>=', lastSeen.from.toISOString());
+  if (lastSeen?.till !== undefined)
+    out = out.where('authenticatable.last_seen', '<=', lastSeen.till.toISOString());
+  return out;
 }
 
 async function updateNode(db: Kysely<Schema>, id: number, changes: NodeChanges): Promise<void> {

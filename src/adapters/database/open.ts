@@ -2,12 +2,12 @@ import path from 'node:path';
 import { Kysely, PostgresDialect, SqliteDialect, sql } from 'kysely';
 import { V6Error } from '../../core/errors.ts';
 import { type Logger, silentLogger } from '../../core/logger.ts';
-import type { RoleRecord } from '../../server/interfaces/records.ts';
 import type { Store } from '../../server/interfaces/store.ts';
 import { createQueues } from './exclusive.ts';
 import { migrate } from './migrations.ts';
 import { isPostgresUri, parsePostgresUri } from './postgres-uri.ts';
 import type { Schema } from './schema.ts';
+import { type RoleSeed, seed } from './seed.ts';
 import { openSqlite } from './sqlite.ts';
 import { type StoreParts, storeOf } from './store.ts';
 import { whenThere } from './when-there.ts';
@@ -20,8 +20,8 @@ export interface OpenStoreInput {
   readonly uri: string;
   /** Absolute. */
   readonly dataDir: string;
-  /** Roles that must exist, in the order of their ids. */
-  readonly roles: readonly Omit<RoleRecord, 'id'>[];
+  /** Roles that must exist, in the order of their ids, with all the rules there are. */
+  readonly roles: readonly RoleSeed[];
   /** Hears of a PostgreSQL that is waited for. Default: nobody. */
   readonly logger?: Logger;
   /** How long to wait for a PostgreSQL that does not answer; default 60 000 ms. */
@@ -38,7 +38,7 @@ export async function openStore(input: OpenStoreInput): Promise<Store> {
     await opened.whenThere();
     await parts.exclusively('schema', async () => {
       await migrate(opened.patientDb);
-      await writeRoles(db, input.roles);
+      await seed(db, input.roles);
     });
   } catch (error) {
     await parts.close();
@@ -94,16 +94,6 @@ async function openPostgres({ uri, logger, waitMs }: OpenStoreInput): Promise<Op
         { limitMs: waitMs ?? WAIT_MS, logger: logger ?? silentLogger },
       ),
   };
-}
-
-async function writeRoles(db: Kysely<Schema>, roles: OpenStoreInput['roles']): Promise<void> {
-  for (const { name, description } of roles) {
-    await db
-      .insertInto('role')
-      .values({ name, description })
-      .onConflict((conflict) => conflict.column('name').doUpdateSet({ description }))
-      .execute();
-  }
 }
 
 /** SQLAlchemy's spelling: three slashes and a relative path, four and an absolute one. Throws V6_CONFIG_INVALID. */

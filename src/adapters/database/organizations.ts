@@ -27,7 +27,7 @@ export function organizationStore(db: Kysely<Schema>): OrganizationStore {
 
     list: (filter, page) => {
       let query = db.selectFrom('organization').select(COLUMNS);
-      const { ids, name, country, collaborationId } = filter;
+      const { ids, name, country, collaborationId, studyId } = filter;
       if (ids !== undefined)
         query = query.where('organization.id', 'in', ids.length > 0 ? ids : NOTHING);
       if (name !== undefined) query = query.where(matches(db, 'organization.name', name));
@@ -38,6 +38,11 @@ export function organizationStore(db: Kysely<Schema>): OrganizationStore {
             .selectFrom('member')
             .select('member.organization_id')
             .where('member.collaboration_id', '=', collaborationId),
+        );
+      }
+      if (studyId !== undefined) {
+        query = query.where('organization.id', 'in', (eb) =>
+          eb.selectFrom('study_member').select('organization_id').where('study_id', '=', studyId),
         );
       }
       return listPage(query, {

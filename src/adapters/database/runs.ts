@@ -38,6 +38,7 @@ const select = (db: Kysely<Schema>) =>
       'run.kill_pending',
       'task.job_id',
       'task.parent_id',
+      'task.study_id',
       'task.collaboration_id',
       'task.init_user_id',
       'task.init_org_id',
@@ -63,6 +64,7 @@ async function complete(db: Kysely<Schema>, rows: readonly Row[]): Promise<RunRe
     taskId: row.task_id,
     jobId: row.job_id,
     parentId: row.parent_id,
+    studyId: row.study_id,
     collaborationId: row.collaboration_id,
     organizationId: row.organization_id,
     status: row.status as RunStatus,
@@ -144,6 +146,12 @@ function filtered(query: Query, filter: RunFilter): Query {
   if (filter.initOrganizationId !== undefined)
     out = out.where('task.init_org_id', '=', filter.initOrganizationId);
   if (filter.initUserId !== undefined) out = out.where('task.init_user_id', '=', filter.initUserId);
+  const { port } = filter;
+  if (port !== undefined) {
+    out = out.where('run.id', 'in', (eb) =>
+      eb.selectFrom('port').select('port.run_id').where('port.port', '=', port),
+    );
+  }
   out = within(out, 'run.assigned_at', filter.assigned);
   out = within(out, 'run.started_at', filter.started);
   return within(out, 'run.finished_at', filter.finished);

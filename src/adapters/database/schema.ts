@@ -32,7 +32,18 @@ export interface Schema {
     config: Generated<string>;
     vpn_id: string;
   };
-  role: { id: Generated<number>; name: string; description: string };
+  role: {
+    id: Generated<number>;
+    name: string;
+    description: string;
+    is_default: Generated<number>;
+    organization_id: number | null;
+  };
+  rule: { id: number; resource: string; operation: string; scope: string; description: string };
+  role_rule: { role_id: number; rule_id: number };
+  user_rule: { user_id: number; rule_id: number };
+  study: { id: Generated<number>; name: string; collaboration_id: number };
+  study_member: { study_id: number; organization_id: number };
   user: {
     id: number;
     username: string;
@@ -55,6 +66,7 @@ export interface Schema {
     init_org_id: number;
     init_user_id: number | null;
     created_at: string;
+    study_id: number | null;
   };
   task_database: { task_id: number; position: number; label: string; parameters: string };
   run: {

@@ -7,9 +7,11 @@ import type { Exclusively } from './exclusive.ts';
 import { nodeStore } from './nodes.ts';
 import { organizationStore } from './organizations.ts';
 import { portStore } from './ports.ts';
+import { roleStore, ruleStore } from './roles.ts';
 import { runStore } from './runs.ts';
 import type { Schema } from './schema.ts';
 import { secondFactorStore, sessionStore } from './sessions.ts';
+import { studyStore } from './studies.ts';
 import { taskStore } from './tasks.ts';
 import { inTransaction } from './transactions.ts';
 import { userStore } from './users.ts';
@@ -31,6 +33,9 @@ export function storeOf(db: Kysely<Schema>, parts: StoreParts): Store {
     collaborations: collaborationStore(db),
     nodes: nodeStore(db),
     users: userStore(db),
+    roles: roleStore(db),
+    rules: ruleStore(db),
+    studies: studyStore(db),
     tasks: taskStore(db),
     runs: runStore(db),
     ports: portStore(db),

@@ -4,6 +4,7 @@ import type { TaskRecord } from '../../server/interfaces/records.ts';
 import type { NewTaskFields, TaskFilter, TaskStore } from '../../server/interfaces/store.ts';
 import { listPage, matches, NOTHING } from './listing.ts';
 import type { Schema } from './schema.ts';
+import { hasStatus } from './task-status.ts';
 import { inTransaction } from './transactions.ts';
 
 const SORTABLE = {
@@ -28,6 +29,7 @@ const select = (db: Kysely<Schema>) =>
       'task.init_org_id',
       'task.init_user_id',
       'task.created_at',
+      'task.study_id',
     ]);
 
 type Row = Awaited<ReturnType<ReturnType<typeof select>['executeTakeFirstOrThrow']>>;
@@ -59,6 +61,7 @@ async function complete(db: Kysely<Schema>, rows: readonly Row[]): Promise<TaskR
       description: row.description,
       image: row.image,
       collaborationId: row.collaboration_id,
+      studyId: row.study_id,
       parentId: row.parent_id,
       initOrganizationId: row.init_org_id,
       initUserId: row.init_user_id,
@@ -129,7 +132,14 @@ function filtered(db: Kysely<Schema>, filter: TaskFilter): ReturnType<typeof sel
       eb.selectFrom('run').select('run.task_id').where('run.id', '=', runId),
     );
   }
-  return out;
+  if (filter.studyId !== undefined) out = out.where('task.study_id', '=', filter.studyId);
+  const { database, status } = filter;
+  if (database !== undefined) {
+    out = out.where('task.id', 'in', (eb) =>
+      eb.selectFrom('task_database').select('task_database.task_id').where('label', '=', database),
+    );
+  }
+  return status === undefined ? out : out.where((eb) => hasStatus(eb, status));
 }
 
 async function insertTask(db: Kysely<Schema>, fields: NewTaskFields): Promise<number> {
@@ -147,6 +157,7 @@ async function insertTask(db: Kysely<Schema>, fields: NewTaskFields): Promise<nu
       init_org_id: fields.initOrganizationId,
       init_user_id: fields.initUserId,
       created_at: createdAt,
+      study_id: fields.studyId ?? null,
     })
     .returning('id')
     .executeTakeFirstOrThrow();

@@ -1,8 +1,9 @@
-import type { Kysely } from 'kysely';
-import type { RoleRecord, UserRecord } from '../../server/interfaces/records.ts';
-import type { UserFields, UserStore } from '../../server/interfaces/store.ts';
+import type { Expression, ExpressionBuilder, Kysely, SqlBool } from 'kysely';
+import type { UserRecord } from '../../server/interfaces/records.ts';
+import type { UserFields, UserFilter, UserStore } from '../../server/interfaces/store.ts';
 import { dateOrNull, listPage, matches, NOTHING } from './listing.ts';
 import { touchAccount } from './nodes.ts';
+import { toRole } from './roles.ts';
 import type { Schema } from './schema.ts';
 
 const SORTABLE = {
@@ -35,9 +36,22 @@ async function withRoles(db: Kysely<Schema>, rows: readonly Row[]): Promise<User
   const roles = await db
     .selectFrom('user_role')
     .innerJoin('role', 'role.id', 'user_role.role_id')
-    .select(['user_role.user_id', 'role.id', 'role.name', 'role.description'])
+    .select([
+      'user_role.user_id',
+      'role.id',
+      'role.name',
+      'role.description',
+      'role.is_default',
+      'role.organization_id',
+    ])
     .where('user_role.user_id', 'in', ids.length > 0 ? ids : NOTHING)
     .orderBy('role.id')
+    .execute();
+  const rules = await db
+    .selectFrom('user_rule')
+    .select(['user_id', 'rule_id'])
+    .where('user_id', 'in', ids.length > 0 ? ids : NOTHING)
+    .orderBy('rule_id')
     .execute();
   return rows.map((row) => ({
     id: row.id,
@@ -48,9 +62,8 @@ async function withRoles(db: Kysely<Schema>, rows: readonly Row[]): Promise<User
     organizationId: row.organization_id,
     lastSeenAt: dateOrNull(row.last_seen),
     tokenGeneration: row.token_generation,
-    roles: roles
-      .filter((role) => role.user_id === row.id)
-      .map(({ id, name, description }): RoleRecord => ({ id, name, description })),
+    roles: roles.filter((role) => role.user_id === row.id).map(toRole),
+    ruleIds: rules.filter((rule) => rule.user_id === row.id).map((rule) => rule.rule_id),
   }));
 }
 
@@ -72,12 +85,7 @@ export function userStore(db: Kysely<Schema>): UserStore {
     },
 
     list: async (filter, page) => {
-      let query = select(db);
-      const { username, organizationIds: orgs } = filter;
-      if (username !== undefined) query = query.where(matches(db, 'user.username', username));
-      if (orgs !== undefined)
-        query = query.where('user.organization_id', 'in', orgs.length > 0 ? orgs : NOTHING);
-      const { rows, total } = await listPage(query, {
+      const { rows, total } = await listPage(filtered(db, filter), {
         page,
         sortable: SORTABLE,
         id: { column: 'user.id', descending: false },
@@ -109,6 +117,7 @@ export function userStore(db: Kysely<Schema>): UserStore {
 
     update: async (id, changes) => {
       const values = columnsOf(changes);
+      await setRules(db, id, fields.rules ?? []);
       if (Object.keys(values).length > 0)
         await db.updateTable('user').set(values).where('id', '=', id).execute();
       if (changes.roles !== undefined) await setRoles(db, id, changes.roles);
@@ -117,10 +126,13 @@ export function userStore(db: Kysely<Schema>): UserStore {
 
     remove: async (id) => {
       await db.deleteFrom('authenticatable').where('id', '=', id).execute();
+      if (changes.rules !== undefined) await setRules(db, id, changes.rules);
     },
 
-    roles: () =>
-      db.selectFrom('role').select(['id', 'name', 'description']).orderBy('id').execute(),
+    roles: async () => {
+      const rows = await db.selectFrom('role').selectAll().orderBy('id').execute();
+      return rows.map(toRole);
+    },
   };
 }
 
@@ -129,6 +141,48 @@ function columnsOf(changes: Partial<UserFields>) {
   return {
     ...(firstname === undefined ? {} : { firstname }),
     ...(lastname === undefined ? {} : { lastname }),
+function filtered(db: Kysely<Schema>, filter: UserFilter): ReturnType<typeof select> {
+  const { organizationIds, collaborationId, roleId, ruleId, lastSeen } = filter;
+  let out = select(db);
+  for (const name of ['username', 'firstname', 'lastname', 'email'] as const) {
+    const like = filter[name];
+    if (like !== undefined) out = out.where(matches(db, `user.${name}`, like));
+  }
+  if (organizationIds !== undefined) {
+    const list = organizationIds.length > 0 ? organizationIds : NOTHING;
+    out = out.where('user.organization_id', 'in', list);
+  }
+  if (collaborationId !== undefined) {
+    out = out.where('user.organization_id', 'in', (eb) =>
+      eb
+        .selectFrom('member')
+        .select('member.organization_id')
+        .where('member.collaboration_id', '=', collaborationId),
+    );
+  }
+  if (roleId !== undefined) {
+    out = out.where('user.id', 'in', (eb) =>
+      eb.selectFrom('user_role').select('user_role.user_id').where('role_id', '=', roleId),
+    );
+  }
+  if (ruleId !== undefined) out = out.where((eb) => hasRule(eb, ruleId));
+  if (lastSeen?.from !== undefined)
+    out = out.where('authenticatable.last_seen', '>=', lastSeen.from.toISOString());
+  if (lastSeen?.till !== undefined)
+    out = out.where('authenticatable.last_seen', '<=', lastSeen.till.toISOString());
+  return out;
+}
+
+function hasRule(eb: ExpressionBuilder<Schema, 'user'>, rule: number): Expression<SqlBool> {
+  const direct = eb.selectFrom('user_rule').select('user_rule.user_id').where('rule_id', '=', rule);
+  const throughRole = eb
+    .selectFrom('user_role')
+    .innerJoin('role_rule', 'role_rule.role_id', 'user_role.role_id')
+    .select('user_role.user_id')
+    .where('role_rule.rule_id', '=', rule);
+  return eb.or([eb('user.id', 'in', direct), eb('user.id', 'in', throughRole)]);
+}
+
     ...(email === undefined ? {} : { email }),
     ...(username === undefined ? {} : { username }),
     ...(organizationId === undefined ? {} : { organization_id: organizationId }),
@@ -142,5 +196,14 @@ async function setRoles(db: Kysely<Schema>, user: number, roles: readonly number
   await db
     .insertInto('user_role')
     .values(roles.map((role_id) => ({ user_id: user, role_id })))
+    .execute();
+}
+
+async function setRules(db: Kysely<Schema>, user: number, rules: readonly number[]): Promise<void> {
+  await db.deleteFrom('user_rule').where('user_id', '=', user).execute();
+  if (rules.length === 0) return;
+  await db
+    .insertInto('user_rule')
+    .values([...new Set(rules)].map((rule_id) => ({ user_id: user, rule_id })))
     .execute();
 }

@@ -1,5 +1,5 @@
 import { V6Error } from '../../core/errors.ts';
-import type { NodeRecord, UserRecord } from '../interfaces/records.ts';
+import type { NodeRecord, RuleRecord, UserRecord } from '../interfaces/records.ts';
 import type { Store } from '../interfaces/store.ts';
 import type { Subject, Tokens, TokenType } from './tokens.ts';
 
@@ -9,8 +9,8 @@ export interface UserIdentity {
   readonly organizationId: number;
   /** Collaborations of the user's organization. */
   readonly collaborationIds: readonly number[];
-  /** Names of the roles. */
-  readonly roles: readonly string[];
+  /** Effective ones: of all roles, and those given directly. */
+  readonly rules: readonly RuleRecord[];
   readonly user: UserRecord;
 }
 
@@ -30,6 +30,8 @@ export interface ContainerIdentity {
   readonly collaborationId: number;
   readonly taskId: number;
   /** Of the task that this one is a sub-task of. */
+  /** Of the task; null when it is for the whole collaboration. */
+  readonly studyId: number | null;
   readonly parentId: number | null;
   readonly runId: number;
   readonly image: string;
@@ -78,7 +80,7 @@ async function findIdentity(store: Store, subject: Subject): Promise<Identity> {
     id: user.id,
     organizationId: user.organizationId,
     collaborationIds: await store.collaborations.ofOrganization(user.organizationId),
-    roles: user.roles.map((role) => role.name),
+    rules: await effectiveRules(store, user),
     user,
   };
 }
@@ -116,3 +118,4 @@ const ownerGone = (what: string): V6Error =>
   new V6Error('V6_AUTH_REQUIRED', `The ${what} of this token is gone, or its tokens were ended`, {
     hints: ['Log in again.'],
   });
+    studyId: run.studyId,

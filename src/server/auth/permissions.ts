@@ -1,7 +1,17 @@
 import { V6Error } from '../../core/errors.ts';
-import type { NodeRecord, RunRecord, TaskRecord, UserRecord } from '../interfaces/records.ts';
+import type {
+  NodeRecord,
+  Operation,
+  Resource,
+  RuleRecord,
+  RunRecord,
+  Scope,
+  TaskRecord,
+  UserRecord,
+} from '../interfaces/records.ts';
+import type { RoleScope, StudyFilter } from '../interfaces/store.ts';
 import type { Identity, NodeIdentity, UserIdentity } from './identity.ts';
-import { type Operation, type Resource, rolesCover, type Scope, scopeOf } from './roles.ts';
+import { firstNotCovered, scopeOf } from './rules.ts';
 
 /** What of a kind of record somebody sees: everything, or what matches one of these. */
 export interface Visible {
@@ -28,7 +38,7 @@ export function forbidden(message: string): V6Error {
 }
 
 const may = (user: UserIdentity, resource: Resource, operation: Operation): Scope | undefined =>
-  scopeOf(user.roles, resource, operation);
+  scopeOf(user.rules, resource, operation);
 
 /** Tasks, runs and results that somebody sees. Nodes and algorithms never look beyond their own collaboration. Throws V6_AUTH_FORBIDDEN. */
 export function visibleWork(identity: Identity, resource: 'task' | 'run'): Visible {
@@ -139,7 +149,10 @@ export function assertGlobal(user: UserIdentity, resource: Resource, operation: 
     throw forbidden(`You may not ${operation} a ${resource}`);
 }
 
-/** Deleting and killing: the collaboration's rule, the organization's for tasks of the own one, the own one for own tasks. */
+/**
+ * Deleting and killing: the collaboration's rule, the organization's for tasks of the own one, the own one for own tasks. Who
+ * started a task may kill it without a rule, unlike upstream, where a Researcher cannot stop what runs in his name.
+ */
 export function assertCanEndTask(
   user: UserIdentity,
   task: TaskRecord,
@@ -150,7 +163,7 @@ export function assertCanEndTask(
     scope === 'global' ||
     (scope === 'collaboration' && user.collaborationIds.includes(task.collaborationId)) ||
     (scope === 'organization' && task.initOrganizationId === user.organizationId) ||
-    task.initUserId === user.id;
+    (task.initUserId === user.id && (scope !== undefined || right.resource === 'event'));
   if (!isAllowed) throw forbidden('You may not end this task');
 }
 
@@ -175,10 +188,68 @@ export function assertOwnRun(identity: NodeIdentity, run: RunRecord): void {
   if (!isOwn) throw forbidden('This run is not one of this node');
 }
 
-/** A granted role must not hold more than the user who grants it has. */
-export function assertCanGrant(user: UserIdentity, role: string): void {
-  if (user.roles.includes('Root')) return;
-  const isForUsers = role !== 'Root' && role !== 'node' && role !== 'container';
-  if (!isForUsers || !rolesCover(user.roles, role))
-    throw forbidden(`You may not grant the role ${role}`);
+/** What somebody gives to others must not be more than what they have. Throws V6_AUTH_FORBIDDEN. */
+export function assertCanGrant(user: UserIdentity, rules: readonly RuleRecord[]): void {
+  const missing = firstNotCovered(user.rules, rules);
+  if (missing === undefined) return;
+  throw forbidden(
+    `You do not have the rule ${missing.id} (${missing.operation} ${missing.resource}, ${missing.scope}), so you cannot give or take it`,
+  );
+}
+
+/** Who may change the account of another must have all of that one's rights: else a change of the mail address would win them. */
+export function assertNotAbove(user: UserIdentity, rules: readonly RuleRecord[]): void {
+  if (firstNotCovered(user.rules, rules) !== undefined)
+    throw forbidden('This user has rights that you do not have');
+}
+
+/** Which roles somebody sees: the own ones always, the fixed ones and those of organizations with a rule. Undefined for all. */
+export function visibleRoles(
+  user: UserIdentity,
+  partners: readonly number[],
+): RoleScope | undefined {
+  const scope = may(user, 'role', 'view');
+  if (scope === 'global') return undefined;
+  const ids = user.user.roles.map((role) => role.id);
+  if (scope === 'collaboration') return { ids, organizationIds: partners, serverWide: true };
+  if (scope === 'organization')
+    return { ids, organizationIds: [user.organizationId], serverWide: true };
+  return { ids, organizationIds: [], serverWide: false };
+}
+
+/** Which studies somebody sees: of which collaborations, and whether only those that the own organization is in. Throws V6_AUTH_FORBIDDEN. */
+export function visibleStudies(
+  identity: Identity,
+): Pick<StudyFilter, 'collaborationIds' | 'memberId'> {
+  const memberId = identity.organizationId;
+  if (identity.kind !== 'user') return { collaborationIds: [identity.collaborationId], memberId };
+  const scope = may(identity, 'study', 'view');
+  if (scope === 'global') return {};
+  if (scope === 'collaboration') return { collaborationIds: identity.collaborationIds };
+  if (scope === 'organization') return { collaborationIds: identity.collaborationIds, memberId };
+  throw forbidden('You may not view any study');
+}
+
+/** Throws V6_AUTH_FORBIDDEN unless a rule covers the study: for its collaboration, or as a member of it. */
+export function assertCanForStudy(
+  user: UserIdentity,
+  operation: 'edit' | 'delete',
+  study: { readonly collaborationId: number; readonly members: readonly number[] },
+): void {
+  const scope = may(user, 'study', operation);
+  if (scope === 'global') return;
+  const isInside = user.collaborationIds.includes(study.collaborationId);
+  if (scope === 'collaboration' && isInside) return;
+  if (scope === 'organization' && isInside && study.members.includes(user.organizationId)) return;
+  throw forbidden(`You may not ${operation} this study`);
+}
+
+/** Ending everything on a node: event send, for all, for the node's collaboration or for nodes of the own organization. */
+export function assertCanKillAt(user: UserIdentity, node: NodeRecord): void {
+  const scope = may(user, 'event', 'send');
+  const isAllowed =
+    scope === 'global' ||
+    (scope === 'collaboration' && user.collaborationIds.includes(node.collaborationId)) ||
+    (scope === 'organization' && node.organizationId === user.organizationId);
+  if (!isAllowed) throw forbidden('You may not end the tasks of this node');
 }

@@ -1,30 +1,30 @@
-/**
- * Who may do what: rules (resource, operation, scope) as upstream names them, and its fixed roles
- * (vantage6 4.14 server, default_roles.py). Roles stand here, and the database knows which user has which.
- */
-export type Scope = 'own' | 'organization' | 'collaboration' | 'global';
-export type Resource =
-  | 'user'
-  | 'organization'
-  | 'collaboration'
-  | 'role'
-  | 'node'
-  | 'task'
-  | 'run'
-  | 'event';
-export type Operation = 'view' | 'edit' | 'create' | 'delete' | 'send' | 'receive';
+import type { RuleRecord } from '../interfaces/records.ts';
+import { RULES, type RuleName, ruleNamed } from './rules.ts';
 
-/** `resource operation scope`, for example `task create collaboration`. */
-export type Rule = `${Resource} ${Operation} ${Scope}`;
+/** The fixed roles of upstream (vantage6 4.14 server, default_roles.py), which every server has and nobody changes. */
+export interface FixedRole {
+  readonly name: string;
+  readonly description: string;
+  readonly rules: readonly RuleRecord[];
+}
 
-const WIDTH: Readonly<Record<Scope, number>> = {
-  own: 0,
-  organization: 1,
-  collaboration: 2,
-  global: 3,
-};
+const CONTAINER: readonly RuleName[] = [
+  'node view organization',
+  'collaboration view organization',
+  'organization view organization',
+  'organization view collaboration',
+  'task view collaboration',
+  'run view collaboration',
+  'study view organization',
+];
 
-const VIEWER: readonly Rule[] = [
+const NODE: readonly RuleName[] = [
+  ...CONTAINER,
+  'node edit organization',
+  'organization edit organization',
+];
+
+const VIEWER: readonly RuleName[] = [
   'user edit own',
   'user delete own',
   'user view organization',
@@ -36,28 +36,33 @@ const VIEWER: readonly Rule[] = [
   'node view collaboration',
   'task view collaboration',
   'run view collaboration',
+  'port view organization',
   'event receive organization',
   'event receive collaboration',
+  'study view organization',
 ];
 
-const RESEARCHER: readonly Rule[] = [
+const RESEARCHER: readonly RuleName[] = [
   ...VIEWER,
   'task create collaboration',
   'task delete organization',
 ];
 
-const ORGANIZATION_ADMIN: readonly Rule[] = [
+const ORGANIZATION_ADMIN: readonly RuleName[] = [
   ...VIEWER,
   'user create organization',
   'user edit organization',
   'user delete organization',
   'organization edit organization',
+  'role create organization',
+  'role edit organization',
+  'role delete organization',
   'node create organization',
   'node edit organization',
   'event send organization',
 ];
 
-const COLLABORATION_ADMIN: readonly Rule[] = [
+const COLLABORATION_ADMIN: readonly RuleName[] = [
   ...RESEARCHER,
   ...ORGANIZATION_ADMIN,
   'user view collaboration',
@@ -71,60 +76,42 @@ const COLLABORATION_ADMIN: readonly Rule[] = [
   'node view collaboration',
   'node delete collaboration',
   'event send collaboration',
+  'study view collaboration',
+  'study create collaboration',
+  'study edit collaboration',
+  'study delete collaboration',
 ];
 
-interface FixedRole {
-  readonly name: string;
-  readonly description: string;
-  /** `all`: every rule. */
-  readonly rules: readonly Rule[] | 'all';
-}
+const named = (names: readonly RuleName[]): readonly RuleRecord[] =>
+  [...new Set(names)].map(ruleNamed);
 
 /** In the order of their ids; Root is 1, as on a Python server. */
 export const FIXED_ROLES: readonly FixedRole[] = [
-  { name: 'Root', description: 'May do everything', rules: 'all' },
-  { name: 'container', description: 'Of algorithm containers; not for users', rules: [] },
-  { name: 'node', description: 'Of nodes; not for users', rules: [] },
-  { name: 'Viewer', description: 'Sees what the organization takes part in', rules: VIEWER },
-  { name: 'Researcher', description: 'Viewer who creates tasks', rules: RESEARCHER },
+  { name: 'Root', description: 'May do everything', rules: RULES },
+  {
+    name: 'container',
+    description: 'Of algorithm containers; not for users',
+    rules: named(CONTAINER),
+  },
+  { name: 'node', description: 'Of nodes; not for users', rules: named(NODE) },
+  {
+    name: 'Viewer',
+    description: 'Sees what the organization takes part in',
+    rules: named(VIEWER),
+  },
+  { name: 'Researcher', description: 'Viewer who creates tasks', rules: named(RESEARCHER) },
   {
     name: 'Organization Admin',
     description: 'Manages users and nodes of the organization',
-    rules: ORGANIZATION_ADMIN,
+    rules: named(ORGANIZATION_ADMIN),
   },
   {
     name: 'Collaboration Admin',
     description: 'Manages the collaborations of the organization',
-    rules: COLLABORATION_ADMIN,
+    rules: named(COLLABORATION_ADMIN),
   },
 ];
 
-/** The widest scope in which roles of these names allow the operation; undefined when none does. */
-export function scopeOf(
-  roles: readonly string[],
-  resource: Resource,
-  operation: Operation,
-): Scope | undefined {
-  let widest: Scope | undefined;
-  for (const name of roles) {
-    const rules = FIXED_ROLES.find((role) => role.name === name)?.rules ?? [];
-    if (rules === 'all') return 'global';
-    for (const rule of rules) {
-      const [what, how, scope] = rule.split(' ') as [Resource, Operation, Scope];
-      if (what !== resource || how !== operation) continue;
-      if (widest === undefined || WIDTH[scope] > WIDTH[widest]) widest = scope;
-    }
-  }
-  return widest;
-}
-
-/** True when roles of these names allow everything that `role` allows. */
-export function rolesCover(roles: readonly string[], role: string): boolean {
-  const rules = FIXED_ROLES.find((candidate) => candidate.name === role)?.rules;
-  if (rules === undefined || rules === 'all') return roles.includes('Root');
-  return rules.every((rule) => {
-    const [resource, operation, scope] = rule.split(' ') as [Resource, Operation, Scope];
-    const have = scopeOf(roles, resource, operation);
-    return have !== undefined && WIDTH[have] >= WIDTH[scope];
-  });
-}
+/** Fixed roles that are no user's. */
+export const isForUsers = (role: { readonly name: string; readonly isDefault: boolean }): boolean =>
+  !role.isDefault || (role.name !== 'node' && role.name !== 'container');

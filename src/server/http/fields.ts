@@ -32,6 +32,13 @@ export const date = z
     return z.NEVER;
   });
 
+/** A date with or without time, as filters take it; a bare date is its first moment in UTC. */
+export const moment = z.preprocess(
+  (value) =>
+    typeof value === 'string' && /^\d{4}-\d\d-\d\d$/.test(value) ? `${value}T00:00:00` : value,
+  date,
+);
+
 /** `1`, `true`, `yes` and their opposites, in queries. */
 export const flag = z.preprocess((value) => {
   if (typeof value !== 'string') return value;

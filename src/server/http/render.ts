@@ -5,7 +5,9 @@ import type {
   OrganizationRecord,
   PortRecord,
   RoleRecord,
+  RuleRecord,
   RunRecord,
+  StudyRecord,
   TaskRecord,
   UserRecord,
 } from '../interfaces/records.ts';
@@ -18,6 +20,7 @@ const METHODS = {
   collaboration: ['DELETE', 'GET', 'PATCH'],
   node: ['DELETE', 'GET', 'PATCH'],
   user: ['DELETE', 'GET', 'PATCH'],
+  study: ['DELETE', 'GET', 'PATCH'],
   task: ['DELETE', 'GET'],
   run: ['GET', 'PATCH'],
   result: ['GET'],
@@ -29,8 +32,6 @@ export function renderDate(at: Date | null): string | null {
   const text = at.toISOString().slice(0, -1);
   return text.endsWith('.000') ? text.slice(0, -4) : `${text}000`;
 }
-
-const role = (row: RoleRecord) => ({ ...row, is_default_role: true, organization: null });
 
 const port = ({ id, port: number, label, protocol }: PortRecord): RunPort => ({
   id,
@@ -87,10 +88,41 @@ export function createRender(apiPath: string) {
     lastname: row.lastname,
     email: row.email,
     type: 'user' as const,
+    // Only nodes are on or off line, and only they have an address.
+    status: null,
+    ip: null,
     last_seen: renderDate(row.lastSeenAt),
     organization: to('organization', row.organizationId),
     roles: `${apiPath}/role?user_id=${row.id}`,
     rules: `${apiPath}/rule?user_id=${row.id}`,
+  });
+
+  const role = (row: RoleRecord) => ({
+    id: row.id,
+    name: row.name,
+    description: row.description,
+    is_default_role: row.isDefault,
+    organization: toOptional('organization', row.organizationId),
+    rules: `${apiPath}/rule?role_id=${row.id}`,
+    users: `${apiPath}/user?role_id=${row.id}`,
+  });
+
+  /** Upstream calls the resource `name`, and writes the names of its enumerations. */
+  const rule = (row: RuleRecord) => ({
+    id: row.id,
+    name: row.resource,
+    operation: row.operation.toUpperCase(),
+    scope: row.scope.toUpperCase(),
+    description: row.description,
+    users: `${apiPath}/user?rule_id=${row.id}`,
+  });
+
+  const study = (row: StudyRecord) => ({
+    id: row.id,
+    name: row.name,
+    collaboration: to('collaboration', row.collaborationId),
+    organizations: `${apiPath}/organization?study_id=${row.id}`,
+    tasks: `${apiPath}/task?study_id=${row.id}`,
   });
 
   const task = (row: TaskRecord) => ({
@@ -107,7 +139,7 @@ export function createRender(apiPath: string) {
     init_org: to('organization', row.initOrganizationId),
     init_user: toOptional('user', row.initUserId),
     parent: toOptional('task', row.parentId),
-    study: null,
+    study: toOptional('study', row.studyId),
     algorithm_store: null,
     children: `${apiPath}/task?parent_id=${row.id}`,
     runs: `${apiPath}/run?task_id=${row.id}`,
@@ -148,5 +180,5 @@ export function createRender(apiPath: string) {
     task: to('task', row.taskId),
   });
 
-  return { organization, collaboration, node, user, role, task, run, result, port };
+  return { organization, collaboration, study, node, user, role, rule, task, run, result, port };
 }

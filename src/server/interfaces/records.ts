@@ -41,10 +41,45 @@ export interface NodeRecord {
   readonly tokenGeneration: number;
 }
 
+export type Scope = 'own' | 'organization' | 'collaboration' | 'global';
+export type Operation = 'view' | 'edit' | 'create' | 'delete' | 'send' | 'receive';
+export type Resource =
+  | 'node'
+  | 'collaboration'
+  | 'organization'
+  | 'task'
+  | 'run'
+  | 'user'
+  | 'role'
+  | 'study'
+  | 'port'
+  | 'event';
+
+/** A right. The set of rules is fixed, ids included; roles and users are given some of them. */
+export interface RuleRecord {
+  readonly id: number;
+  readonly resource: Resource;
+  readonly operation: Operation;
+  readonly scope: Scope;
+  readonly description: string;
+}
+
+/** A named set of rules. */
 export interface RoleRecord {
   readonly id: number;
   readonly name: string;
   readonly description: string;
+  /** One of the fixed roles, which nobody changes. */
+  readonly isDefault: boolean;
+  /** Null: for all organizations, as the fixed ones are. */
+  readonly organizationId: number | null;
+}
+
+/** Some organizations of a collaboration. */
+export interface StudyRecord {
+  readonly id: number;
+  readonly name: string;
+  readonly collaborationId: number;
 }
 
 export interface UserRecord {
@@ -56,6 +91,8 @@ export interface UserRecord {
   readonly organizationId: number;
   readonly lastSeenAt: Date | null;
   readonly roles: readonly RoleRecord[];
+  /** Ids of the rules that the user was given beside the roles. */
+  readonly ruleIds: readonly number[];
   readonly tokenGeneration: number;
 }
 
@@ -73,6 +110,8 @@ export interface TaskRecord {
   readonly description: string;
   readonly image: string;
   readonly collaborationId: number;
+  /** Null: for the whole collaboration. */
+  readonly studyId: number | null;
   readonly parentId: number | null;
   readonly initOrganizationId: number;
   /** Null when the user was deleted. */
@@ -98,6 +137,7 @@ export interface RunRecord {
   readonly taskId: number;
   readonly jobId: number;
   readonly parentId: number | null;
+  readonly studyId: number | null;
   readonly collaborationId: number;
   readonly organizationId: number;
   readonly status: RunStatus;

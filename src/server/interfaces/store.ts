@@ -10,10 +10,15 @@ import type {
   RunRecord,
   TaskDatabaseRecord,
   TaskRecord,
+  Operation,
   UserRecord,
   VpnGrantRecord,
+  Resource,
 } from './records.ts';
+  RuleRecord,
 
+  Scope,
+  StudyRecord,
 /**
  * The database. Every method throws V6_DATABASE when it cannot be asked, V6_REQUEST_CONFLICT when a unique value is taken.
  * `find…` gives undefined for what is not there; an empty list means that there is nothing.
@@ -30,6 +35,9 @@ export interface Store {
   readonly vpnGrants: VpnGrantStore;
   readonly meta: MetaStore;
   /** Several processes may use the database at once: PostgreSQL. */
+  readonly roles: RoleStore;
+  readonly rules: RuleStore;
+  readonly studies: StudyStore;
   readonly isShared: boolean;
   /**
    * All or nothing, and as if no other transaction ran beside it. Inside, only the store that is handed in may be used, and a
@@ -76,6 +84,7 @@ export interface OrganizationStore {
   create(fields: OrganizationFields): Promise<number>;
   update(id: number, fields: Partial<OrganizationFields>): Promise<void>;
   /** Removes it with its nodes, users and runs. */
+  readonly studyId?: number | undefined;
   remove(id: number): Promise<void>;
 }
 
@@ -120,6 +129,9 @@ export interface NodeChanges {
   readonly lastSeenAt?: Date | undefined;
   readonly config?: readonly ConfigEntry[] | undefined;
   /** Ends all tokens given out before. */
+  /** Nodes of the study's organizations in its collaboration. */
+  readonly studyId?: number | undefined;
+  readonly lastSeen?: Period | undefined;
   readonly endTokens?: true | undefined;
 }
 
@@ -153,7 +165,16 @@ export interface UserFields {
   readonly email: string;
   readonly organizationId: number;
   readonly passwordHash: string;
+  readonly firstname?: Pattern | undefined;
+  readonly lastname?: Pattern | undefined;
+  readonly email?: Pattern | undefined;
   readonly roles: readonly number[];
+  /** Users of the organizations in it. */
+  readonly collaborationId?: number | undefined;
+  readonly roleId?: number | undefined;
+  /** Given directly or through a role. */
+  readonly ruleId?: number | undefined;
+  readonly lastSeen?: Period | undefined;
 }
 
 export interface UserStore {
@@ -164,6 +185,8 @@ export interface UserStore {
   ): Promise<{ readonly user: UserRecord; readonly passwordHash: string } | undefined>;
   list(filter: UserFilter, page: PageRequest): Promise<Rows<UserRecord>>;
   create(fields: UserFields): Promise<number>;
+  /** Rules beside the roles; default none. */
+  readonly rules?: readonly number[];
   update(
     id: number,
     changes: Partial<UserFields> & { readonly lastSeenAt?: Date; readonly endTokens?: true },
@@ -180,9 +203,90 @@ export interface TaskFilter {
   readonly parentId?: number | undefined;
   readonly jobId?: number | undefined;
   readonly runId?: number | undefined;
+  /** All roles, by id. */
   readonly name?: Pattern | undefined;
   readonly image?: Pattern | undefined;
   readonly description?: Pattern | undefined;
+/** Roles as one sees or asks for them: one that fits any of these. */
+export interface RoleScope {
+  readonly ids: readonly number[];
+  readonly organizationIds: readonly number[];
+  /** Those without an organization. */
+  readonly serverWide: boolean;
+}
+
+export interface RoleFilter {
+  readonly name?: Pattern | undefined;
+  readonly description?: Pattern | undefined;
+  readonly wanted?: RoleScope | undefined;
+  readonly visible?: RoleScope | undefined;
+  readonly ruleId?: number | undefined;
+  readonly userId?: number | undefined;
+}
+
+export interface RoleStore {
+  find(id: number): Promise<RoleRecord | undefined>;
+  list(filter: RoleFilter, page: PageRequest): Promise<Rows<RoleRecord>>;
+  /** Names are unique per organization: V6_REQUEST_CONFLICT. */
+  create(fields: {
+    readonly name: string;
+    readonly description: string;
+    readonly organizationId: number | null;
+    readonly rules: readonly number[];
+  }): Promise<number>;
+  update(
+    id: number,
+    changes: {
+      readonly name?: string | undefined;
+      readonly description?: string | undefined;
+      readonly rules?: readonly number[] | undefined;
+    },
+  ): Promise<void>;
+  /** Users lose it. */
+  remove(id: number): Promise<void>;
+}
+
+export interface RuleFilter {
+  readonly ids?: readonly number[] | undefined;
+  readonly resource?: Resource | undefined;
+  readonly operation?: Operation | undefined;
+  readonly scope?: Scope | undefined;
+  readonly roleId?: number | undefined;
+  /** Rules of the user, directly given or through a role. */
+  readonly userId?: number | undefined;
+}
+
+export interface RuleStore {
+  find(id: number): Promise<RuleRecord | undefined>;
+  list(filter: RuleFilter, page: PageRequest): Promise<Rows<RuleRecord>>;
+  /** Ids of all rules that any of these roles has. */
+  ofRoles(roles: readonly number[]): Promise<readonly number[]>;
+}
+
+export interface StudyFilter {
+  readonly ids?: readonly number[] | undefined;
+  readonly name?: Pattern | undefined;
+  /** Studies that the organization takes part in. */
+  readonly organizationId?: number | undefined;
+  /** As above, beside what the caller asks for. */
+  readonly memberId?: number | undefined;
+  readonly collaborationIds?: readonly number[] | undefined;
+}
+
+export interface StudyStore {
+  find(id: number): Promise<StudyRecord | undefined>;
+  list(filter: StudyFilter, page: PageRequest): Promise<Rows<StudyRecord>>;
+  create(fields: Omit<StudyRecord, 'id'>): Promise<number>;
+  rename(id: number, name: string): Promise<void>;
+  /** Removes it with its tasks. */
+  remove(id: number): Promise<void>;
+  /** Ids of the organizations in it. */
+  members(id: number): Promise<readonly number[]>;
+  setMembers(id: number, organizations: readonly number[]): Promise<void>;
+  /** Takes organizations out of all studies of a collaboration. */
+  removeMembers(collaboration: number, organizations: readonly number[]): Promise<void>;
+}
+
   /** False: sub-tasks only. */
   readonly isTopLevel?: boolean | undefined;
 }
@@ -196,6 +300,11 @@ export interface NewTaskFields {
   readonly jobId: number | undefined;
   readonly parentId: number | null;
   readonly initOrganizationId: number;
+  readonly studyId?: number | undefined;
+  /** Label of a database. */
+  readonly database?: string | undefined;
+  /** Of the task as a whole. */
+  readonly status?: RunStatus | undefined;
   readonly initUserId: number | null;
   readonly createdAt: Date;
   readonly databases: readonly TaskDatabaseRecord[];
@@ -203,6 +312,8 @@ export interface NewTaskFields {
 }
 
 export interface TaskStore {
+  /** Default none. */
+  readonly studyId?: number | null | undefined;
   find(id: number): Promise<TaskRecord | undefined>;
   list(filter: TaskFilter, page: PageRequest): Promise<Rows<TaskRecord>>;
   /** The task with its databases and runs, in one transaction. */
@@ -242,6 +353,8 @@ export interface RunChanges {
   readonly isKillPending?: boolean | undefined;
 }
 
+  /** Runs that have registered this tunnel port. */
+  readonly port?: number | undefined;
 export interface RunStore {
   find(id: number): Promise<RunRecord | undefined>;
   /** The run of an organization in a task: there is one at most. */

@@ -36,6 +36,16 @@ export async function partnersOf(store: Store, organization: number): Promise<re
   return [...ids];
 }
 
+/** True when the organization is in one of these collaborations. */
+export async function sharesCollaboration(
+  store: Store,
+  collaborations: readonly number[],
+  organization: number,
+): Promise<boolean> {
+  const theirs = await store.collaborations.ofOrganization(organization);
+  return theirs.some((one) => collaborations.includes(one));
+}
+
 /** A collaboration with its members, or nothing. Throws V6_REQUEST_NOT_FOUND for an unknown organization, V6_REQUEST_CONFLICT. */
 export async function createCollaboration(
   { store, events }: Omit<PartyServiceDeps, 'vpn'>,

@@ -1,5 +1,5 @@
 import type { Identity } from '../auth/identity.ts';
-import { scopeOf } from '../auth/roles.ts';
+import { scopeOf } from '../auth/rules.ts';
 
 /** Names of the rooms. Upstream's names where it has them; users have rooms of their own, since logs are not for other nodes. */
 export const room = {
@@ -29,7 +29,7 @@ export function roomsOf(identity: Identity): readonly string[] {
     ];
   }
   const mine = [...own, room.organizationUsers(identity.organizationId)];
-  const scope = scopeOf(identity.roles, 'event', 'receive');
+  const scope = scopeOf(identity.rules, 'event', 'receive');
   if (scope === 'global') return [...mine, room.everything];
   for (const collaboration of identity.collaborationIds) {
     if (scope === 'collaboration')

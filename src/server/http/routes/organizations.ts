@@ -9,7 +9,11 @@ import {
 } from '../../auth/permissions.ts';
 import type { OrganizationRecord } from '../../interfaces/records.ts';
 import type { OrganizationFields, Store } from '../../interfaces/store.ts';
-import { getOrganization, removeOrganization } from '../../services/parties.ts';
+import {
+  getOrganization,
+  removeOrganization,
+  sharesCollaboration,
+} from '../../services/parties.ts';
 import { callerOf, type Routes } from '../app-types.ts';
 import { flag, id, list, listQuery, name, once, params, pattern, shortText } from '../fields.ts';
 import { pageRequest, sendPage } from '../paging.ts';
@@ -118,16 +122,6 @@ export async function visibleOrganizations(
   for (const collaboration of visible.collaborationIds ?? [])
     for (const member of await store.collaborations.members(collaboration)) ids.add(member);
   return [...ids];
-}
-
-/** True when the organization is in one of these collaborations. */
-export async function sharesCollaboration(
-  store: Store,
-  collaborations: readonly number[],
-  organization: number,
-): Promise<boolean> {
-  const theirs = await store.collaborations.ofOrganization(organization);
-  return theirs.some((one) => collaborations.includes(one));
 }
 
 /** A node of the organization may set its public key where there is none; replacing one would make what was encrypted for it unreadable. */

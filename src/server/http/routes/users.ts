@@ -1,31 +1,24 @@
 import { z } from 'zod';
 import { V6Error } from '../../../core/errors.ts';
-import type { UserIdentity } from '../../auth/identity.ts';
+import { effectiveRules, type UserIdentity } from '../../auth/identity.ts';
 import { checkPasswordRule, hashPassword } from '../../auth/passwords.ts';
-import {
-  assertCanEditUser,
-  assertCanForOrganization,
-  assertCanGrant,
-  forbidden,
-} from '../../auth/permissions.ts';
-import { scopeOf } from '../../auth/roles.ts';
+import { assertCanEditUser, assertCanForOrganization, forbidden } from '../../auth/permissions.ts';
 import type { UserRecord } from '../../interfaces/records.ts';
-import type { Store } from '../../interfaces/store.ts';
+import type { Store, UserFilter } from '../../interfaces/store.ts';
+import { assertNotAboveUser, assertRulesExist, checkGrant } from '../../services/grants.ts';
 import { notFound } from '../../services/nodes.ts';
-import { getOrganization, partnersOf } from '../../services/parties.ts';
+import { getOrganization, partnersOf, sharesCollaboration } from '../../services/parties.ts';
+import { getUser, getVisibleUser, visibleUserOrganizations } from '../../services/users.ts';
 import { callerOf, type Routes } from '../app-types.ts';
-import { flag, id, listQuery, once, params, pattern, shortText } from '../fields.ts';
+import { flag, id, listQuery, moment, once, params, pattern, shortText } from '../fields.ts';
 import { pageRequest, sendPage } from '../paging.ts';
-import { sharesCollaboration } from './organizations.ts';
 
 const username = z
   .string()
   .min(3)
   .max(128)
   .regex(/^[a-z][\w.-]*$/i, 'Starts with a letter, then letters, digits, dot, dash, underscore');
-const roles = z.array(id).max(50);
-/** Rules are given through roles; the Python client sends an empty list. */
-const rules = z.array(id).max(0, 'Rules are given through roles').nullish();
+const ids = z.array(id).max(1000);
 const email = z
   .string()
   .max(254)
@@ -38,69 +31,59 @@ const createBody = z.strictObject({
   firstname: shortText.nullish(),
   lastname: shortText.nullish(),
   organization_id: id.nullish(),
-  roles: roles.nullish(),
-  rules,
+  roles: ids.nullish(),
+  rules: ids.nullish(),
 });
 const patchBody = z.strictObject({
-  username: username.optional(),
-  email: email.optional(),
-  firstname: shortText.optional(),
-  lastname: shortText.optional(),
-  roles: roles.optional(),
-  rules,
+  username: username.nullish(),
+  email: email.nullish(),
+  firstname: shortText.nullish(),
+  lastname: shortText.nullish(),
+  /** A user stays where it is; clients may send what it is already. */
+  organization_id: id.nullish(),
+  roles: ids.nullish(),
+  rules: ids.nullish(),
 });
 const query = listQuery({
   username: once(pattern).optional(),
+  firstname: once(pattern).optional(),
+  lastname: once(pattern).optional(),
+  email: once(pattern).optional(),
   organization_id: once(id).optional(),
+  collaboration_id: once(id).optional(),
+  role_id: once(id).optional(),
+  rule_id: once(id).optional(),
+  last_seen_from: once(moment).optional(),
+  last_seen_till: once(moment).optional(),
 });
 
-/** Users and the fixed roles. */
+/** Users. */
 export function registerUserRoutes(routes: Routes): void {
   registerReads(routes);
   registerCreation(routes);
   registerChanges(routes);
+  registerDeletion(routes);
 }
 
 function registerReads({ app, store, render }: Routes): void {
   app.get('/user', { schema: { querystring: query } }, async (request, reply) => {
     const user = callerOf(request, 'user');
-    const { username: like, organization_id: wanted } = request.query;
-    const visible = await visibleUserOrganizations(store, user);
-    const isAllowed = wanted === undefined || visible?.includes(wanted) !== false;
-    const organizationIds = wanted === undefined ? visible : isAllowed ? [wanted] : [];
-    const rows = await store.users.list(
-      { username: like, organizationIds },
-      pageRequest(request.query),
-    );
+    const filter = await filterOf(store, user, request.query);
+    const rows = await store.users.list(filter, pageRequest(request.query));
     return sendPage(request, reply, { query: request.query, rows, render: render.user });
   });
 
   const single = z.strictObject({ include_permissions: once(flag).optional() });
   app.get('/user/:id', { schema: { params, querystring: single } }, async (request) => {
     const caller = callerOf(request, 'user');
-    const user = await getUser(store, request.params.id);
-    const visible = await visibleUserOrganizations(store, caller);
-    if (user.id !== caller.id && visible?.includes(user.organizationId) === false)
-      throw forbidden('You may not view this user');
+    const user = await getVisibleUser(store, caller, request.params.id);
     if (request.query.include_permissions !== true) return render.user(user);
-    const partners = await partnersOf(store, user.organizationId);
     const permissions = {
       roles: user.roles.map((role) => role.id),
-      rules: [],
-      orgs_in_collabs: partners,
+      rules: (await effectiveRules(store, user)).map((rule) => rule.id),
+      orgs_in_collabs: await partnersOf(store, user.organizationId),
     };
     return { ...render.user(user), permissions };
-  });
-
-  const roleQuery = listQuery({ name: once(pattern).optional(), user_id: once(id).optional() });
-  app.get('/role', { schema: { querystring: roleQuery } }, async (request, reply) => {
-    callerOf(request, 'user');
-    const { name, user_id: userId, page, per_page: size } = request.query;
-    const all =
-      userId === undefined ? await store.users.roles() : (await getUser(store, userId)).roles;
-    const found = all.filter((role) => name === undefined || role.name === name);
-    const rows = { rows: found.slice((page - 1) * size, page * size), total: found.length };
-    return sendPage(request, reply, { query: request.query, rows, render: render.role });
   });
 }
 
@@ -112,7 +95,8 @@ function registerCreation({ app, store, render }: Routes): void {
     await getOrganization(store, organizationId);
     const shares = await sharesCollaboration(store, caller.collaborationIds, organizationId);
     assertCanForOrganization(caller, 'user', 'create', { organizationId, shares });
-    await assertRolesGrantable(store, caller, body.roles ?? []);
+    const wanted = { roles: body.roles ?? [], rules: body.rules ?? [] };
+    await checkGrant(store, caller, { organizationId, wanted });
     checkPasswordRule(body.password);
     const passwordHash = await hashPassword(body.password);
     const created = await store.transaction((tx) =>
@@ -123,7 +107,8 @@ function registerCreation({ app, store, render }: Routes): void {
         lastname: body.lastname ?? '',
         organizationId,
         passwordHash,
-        roles: [...new Set(body.roles)],
+        roles: [...new Set(wanted.roles)],
+        rules: [...new Set(wanted.rules)],
       }),
     );
     reply.code(201);
@@ -137,21 +122,34 @@ function registerChanges({ app, store, events, render }: Routes): void {
     const user = await getUser(store, request.params.id);
     const shares = await sharesCollaboration(store, caller.collaborationIds, user.organizationId);
     assertCanEditUser(caller, user, shares);
-    const { rules: _none, roles: wanted, ...changes } = request.body;
-    if (wanted !== undefined) {
-      if (user.id === caller.id) throw forbidden('You cannot change your own roles');
-      await assertRolesGrantable(store, caller, wanted);
+    const { roles, rules, organization_id: organizationId, ...changes } = given(request.body);
+    if (organizationId !== undefined && organizationId !== user.organizationId) {
+      const message = 'A user cannot move to another organization';
+      throw new V6Error('V6_REQUEST_INVALID', message, {
+        details: { errors: { organization_id: [`${message}.`] } },
+      });
     }
+    if (user.id === caller.id) assertNoOwnGrant(user, { roles, rules });
+    else await assertNotAboveUser(store, caller, user);
+    await checkGrant(store, caller, {
+      organizationId: user.organizationId,
+      wanted: { roles, rules },
+      present: user,
+    });
     await store.transaction((tx) =>
       tx.users.update(user.id, {
-        ...withoutUndefined(changes),
-        ...(wanted === undefined ? {} : { roles: [...new Set(wanted)] }),
+        ...changes,
+        ...(roles === undefined ? {} : { roles: [...new Set(roles)] }),
+        ...(rules === undefined ? {} : { rules: [...new Set(rules)] }),
       }),
     );
     events.publish({ type: 'members-changed', organizationIds: [user.organizationId] });
     return render.user(await getUser(store, user.id));
   });
+}
 
+function registerDeletion({ app, store, events }: Routes): void {
+  // Nothing hangs on a user: tasks stay, without their initiator. The flag is for clients that send it.
   const deletion = z.strictObject({ delete_dependents: once(flag).optional() });
   app.delete('/user/:id', { schema: { params, querystring: deletion } }, async (request) => {
     const caller = callerOf(request, 'user');
@@ -162,6 +160,7 @@ function registerChanges({ app, store, events, render }: Routes): void {
         organizationId: user.organizationId,
         shares,
       });
+      await assertNotAboveUser(store, caller, user);
     }
     await store.users.remove(user.id);
     events.publish({ type: 'account-ended', accountId: user.id });
@@ -169,42 +168,50 @@ function registerChanges({ app, store, events, render }: Routes): void {
   });
 }
 
-async function getUser(store: Store, wanted: number): Promise<UserRecord> {
-  const user = await store.users.find(wanted);
-  if (user === undefined) throw notFound('user', wanted);
-  return user;
-}
-
-/** Undefined for all. */
-async function visibleUserOrganizations(
+async function filterOf(
   store: Store,
   user: UserIdentity,
-): Promise<readonly number[] | undefined> {
-  const scope = scopeOf(user.roles, 'user', 'view');
-  if (scope === 'global') return undefined;
-  if (scope === 'collaboration') return partnersOf(store, user.organizationId);
-  return scope === 'organization' ? [user.organizationId] : [];
-}
-
-async function assertRolesGrantable(
-  store: Store,
-  caller: UserIdentity,
-  wanted: readonly number[],
-): Promise<void> {
-  const known = await store.users.roles();
-  for (const one of wanted) {
-    const role = known.find((candidate) => candidate.id === one);
-    if (role === undefined) {
-      throw new V6Error('V6_REQUEST_NOT_FOUND', `There is no role with id ${one}`, {
-        hints: [`Roles: ${known.map(({ id: number, name }) => `${number} ${name}`).join(', ')}.`],
-      });
-    }
-    assertCanGrant(caller, role.name);
-  }
-}
-
-function withoutUndefined<T extends object>(fields: T) {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as {
-    [K in keyof T]: Exclude<T[K], undefined>;
+  wanted: z.infer<typeof query>,
+): Promise<UserFilter> {
+  const { organization_id: organization, role_id: roleId, rule_id: ruleId } = wanted;
+  if (roleId !== undefined && (await store.roles.find(roleId)) === undefined)
+    throw notFound('role', roleId);
+  if (ruleId !== undefined) assertRulesExist([ruleId]);
+  const visible = await visibleUserOrganizations(store, user);
+  const isVisible = organization === undefined || visible?.includes(organization) !== false;
+  const asked = organization === undefined ? visible : isVisible ? [organization] : [];
+  return {
+    username: wanted.username,
+    firstname: wanted.firstname,
+    lastname: wanted.lastname,
+    email: wanted.email,
+    organizationIds: asked,
+    collaborationId: wanted.collaboration_id,
+    roleId,
+    ruleId,
+    lastSeen: { from: wanted.last_seen_from, till: wanted.last_seen_till },
   };
+}
+
+/** Own roles and rules are a matter of others; sending what one has already is no change. */
+function assertNoOwnGrant(
+  user: UserRecord,
+  wanted: {
+    readonly roles: readonly number[] | undefined;
+    readonly rules: readonly number[] | undefined;
+  },
+): void {
+  const isSame = (one: readonly number[], other: readonly number[] | undefined): boolean =>
+    other === undefined ||
+    (new Set([...one, ...other]).size === one.length && one.length <= other.length);
+  const roles = user.roles.map((role) => role.id);
+  if (!isSame(roles, wanted.roles) || !isSame(user.ruleIds, wanted.rules))
+    throw forbidden('You cannot change your own roles and rules');
+}
+
+/** Without what is null or left out. */
+function given<T extends object>(fields: T) {
+  return Object.fromEntries(
+    Object.entries(fields).filter(([, value]) => value !== undefined && value !== null),
+  ) as { [K in keyof T]?: Exclude<T[K], undefined | null> };
 }

@@ -11,7 +11,7 @@ import {
   randomPassword,
   verifyPassword,
 } from '../../../../src/server/auth/passwords.ts';
-import { FIXED_ROLES, rolesCover, scopeOf } from '../../../../src/server/auth/roles.ts';
+import { FIXED_ROLES } from '../../../../src/server/auth/roles.ts';
 import { checkSecretBelongs, loadServerKeys } from '../../../../src/server/auth/secret.ts';
 
 let folder: string;
@@ -100,20 +100,5 @@ describe('API keys', () => {
     const digest = apiKeyDigest(Buffer.alloc(32, 1), key);
     expect(digest).toBe(apiKeyDigest(Buffer.alloc(32, 1), key.toUpperCase()));
     expect(digest).not.toBe(apiKeyDigest(Buffer.alloc(32, 2), key));
-  });
-});
-
-describe('roles', () => {
-  it('give the widest scope, and none where there is no rule', () => {
-    expect(scopeOf(['Root'], 'node', 'delete')).toBe('global');
-    expect(scopeOf(['Viewer'], 'task', 'create')).toBeUndefined();
-    expect(scopeOf(['Viewer', 'Researcher'], 'task', 'create')).toBe('collaboration');
-    expect(scopeOf(['node', 'unknown'], 'task', 'view')).toBeUndefined();
-  });
-
-  it('are covered by roles that allow at least as much', () => {
-    expect(rolesCover(['Collaboration Admin'], 'Researcher')).toBe(true);
-    expect(rolesCover(['Researcher'], 'Organization Admin')).toBe(false);
-    expect(rolesCover(['Collaboration Admin'], 'Root')).toBe(false);
   });
 });

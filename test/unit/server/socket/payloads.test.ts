@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { FIXED_ROLES } from '../../../../src/server/auth/roles.ts';
 import { statusChange, toConfigEntries } from '../../../../src/server/socket/payloads.ts';
 import { roomsOf } from '../../../../src/server/socket/rooms.ts';
 
@@ -41,7 +42,10 @@ describe('a status change', () => {
 
 describe('rooms', () => {
   const user = { kind: 'user', id: 7, organizationId: 2, collaborationIds: [1, 4] } as const;
-  const roomsFor = (role: string) => roomsOf({ ...user, roles: [role], user: undefined as never });
+  const roomsFor = (name: string) => {
+    const rules = FIXED_ROLES.find((role) => role.name === name)?.rules ?? [];
+    return roomsOf({ ...user, rules, user: undefined as never });
+  };
 
   it('follow the rules for events', () => {
     expect(roomsFor('Root')).toContain('all_collaborations');
