@@ -8,8 +8,8 @@ import type { Schema } from './schema.ts';
 /** All changes of the schema, oldest first. A released one is never edited: add another. They stand here and not in files, so that they can be bundled. */
 const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0001-initial': initial,
-};
   '0003-rules-and-studies': rulesAndStudies,
+};
 
 /** Brings the schema up to date; nothing to do is fine. Throws V6_DATABASE, also for a database that a newer v6 wrote. */
 export async function migrate(db: Kysely<Schema>): Promise<readonly string[]> {

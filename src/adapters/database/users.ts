@@ -112,21 +112,21 @@ export function userStore(db: Kysely<Schema>): UserStore {
         })
         .execute();
       await setRoles(db, id, fields.roles);
+      await setRules(db, id, fields.rules ?? []);
       return id;
     },
 
     update: async (id, changes) => {
       const values = columnsOf(changes);
-      await setRules(db, id, fields.rules ?? []);
       if (Object.keys(values).length > 0)
         await db.updateTable('user').set(values).where('id', '=', id).execute();
       if (changes.roles !== undefined) await setRoles(db, id, changes.roles);
+      if (changes.rules !== undefined) await setRules(db, id, changes.rules);
       await touchAccount(db, id, changes);
     },
 
     remove: async (id) => {
       await db.deleteFrom('authenticatable').where('id', '=', id).execute();
-      if (changes.rules !== undefined) await setRules(db, id, changes.rules);
     },
 
     roles: async () => {
@@ -136,11 +136,6 @@ export function userStore(db: Kysely<Schema>): UserStore {
   };
 }
 
-function columnsOf(changes: Partial<UserFields>) {
-  const { firstname, lastname, email, username, passwordHash, organizationId } = changes;
-  return {
-    ...(firstname === undefined ? {} : { firstname }),
-    ...(lastname === undefined ? {} : { lastname }),
 function filtered(db: Kysely<Schema>, filter: UserFilter): ReturnType<typeof select> {
   const { organizationIds, collaborationId, roleId, ruleId, lastSeen } = filter;
   let out = select(db);
@@ -183,6 +178,11 @@ function hasRule(eb: ExpressionBuilder<Schema, 'user'>, rule: number): Expressio
   return eb.or([eb('user.id', 'in', direct), eb('user.id', 'in', throughRole)]);
 }
 
+function columnsOf(changes: Partial<UserFields>) {
+  const { firstname, lastname, email, username, passwordHash, organizationId } = changes;
+  return {
+    ...(firstname === undefined ? {} : { firstname }),
+    ...(lastname === undefined ? {} : { lastname }),
     ...(email === undefined ? {} : { email }),
     ...(username === undefined ? {} : { username }),
     ...(organizationId === undefined ? {} : { organization_id: organizationId }),

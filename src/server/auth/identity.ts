@@ -29,9 +29,9 @@ export interface ContainerIdentity {
   readonly organizationId: number;
   readonly collaborationId: number;
   readonly taskId: number;
-  /** Of the task that this one is a sub-task of. */
   /** Of the task; null when it is for the whole collaboration. */
   readonly studyId: number | null;
+  /** Of the task that this one is a sub-task of. */
   readonly parentId: number | null;
   readonly runId: number;
   readonly image: string;
@@ -85,10 +85,19 @@ async function findIdentity(store: Store, subject: Subject): Promise<Identity> {
   };
 }
 
+/** All rules that a user has: those of the roles, and those given directly. */
+export async function effectiveRules(
+  store: Pick<Store, 'rules'>,
+  user: Pick<UserRecord, 'roles' | 'ruleIds'>,
+): Promise<readonly RuleRecord[]> {
+  const ofRoles = await store.rules.ofRoles(user.roles.map((role) => role.id));
+  return rulesOf([...ofRoles, ...user.ruleIds]);
+}
+
+
 const isEnded = (
   record: { readonly tokenGeneration: number },
   subject: { readonly generation: number | undefined },
-): boolean => subject.generation !== undefined && subject.generation !== record.tokenGeneration;
 
 async function findContainer(
   store: Store,
@@ -108,6 +117,7 @@ async function findContainer(
     organizationId,
     collaborationId: run.collaborationId,
     taskId,
+    studyId: run.studyId,
     parentId: run.parentId,
     runId: run.id,
     image: subject.image,
@@ -118,4 +128,3 @@ const ownerGone = (what: string): V6Error =>
   new V6Error('V6_AUTH_REQUIRED', `The ${what} of this token is gone, or its tokens were ended`, {
     hints: ['Log in again.'],
   });
-    studyId: run.studyId,

@@ -4,21 +4,21 @@ import type {
   CollaborationRecord,
   ConfigEntry,
   NodeRecord,
+  Operation,
   OrganizationRecord,
   PortRecord,
-  RoleRecord,
-  RunRecord,
-  TaskDatabaseRecord,
-  TaskRecord,
-  Operation,
-  UserRecord,
-  VpnGrantRecord,
   Resource,
-} from './records.ts';
+  RoleRecord,
   RuleRecord,
-
+  RunRecord,
   Scope,
   StudyRecord,
+  TaskDatabaseRecord,
+  TaskRecord,
+  UserRecord,
+  VpnGrantRecord,
+} from './records.ts';
+
 /**
  * The database. Every method throws V6_DATABASE when it cannot be asked, V6_REQUEST_CONFLICT when a unique value is taken.
  * `find…` gives undefined for what is not there; an empty list means that there is nothing.
@@ -29,15 +29,15 @@ export interface Store {
   readonly collaborations: CollaborationStore;
   readonly nodes: NodeStore;
   readonly users: UserStore;
+  readonly roles: RoleStore;
+  readonly rules: RuleStore;
+  readonly studies: StudyStore;
   readonly tasks: TaskStore;
   readonly runs: RunStore;
   readonly ports: PortStore;
   readonly vpnGrants: VpnGrantStore;
   readonly meta: MetaStore;
   /** Several processes may use the database at once: PostgreSQL. */
-  readonly roles: RoleStore;
-  readonly rules: RuleStore;
-  readonly studies: StudyStore;
   readonly isShared: boolean;
   /**
    * All or nothing, and as if no other transaction ran beside it. Inside, only the store that is handed in may be used, and a
@@ -74,6 +74,7 @@ export interface OrganizationFilter {
   readonly name?: Pattern | undefined;
   readonly country?: string | undefined;
   readonly collaborationId?: number | undefined;
+  readonly studyId?: number | undefined;
 }
 
 export type OrganizationFields = Omit<OrganizationRecord, 'id'>;
@@ -84,7 +85,6 @@ export interface OrganizationStore {
   create(fields: OrganizationFields): Promise<number>;
   update(id: number, fields: Partial<OrganizationFields>): Promise<void>;
   /** Removes it with its nodes, users and runs. */
-  readonly studyId?: number | undefined;
   remove(id: number): Promise<void>;
 }
 
@@ -119,6 +119,9 @@ export interface NodeFilter {
   readonly collaborationIds?: readonly number[] | undefined;
   readonly isOnline?: boolean | undefined;
   readonly ip?: string | undefined;
+  /** Nodes of the study's organizations in its collaboration. */
+  readonly studyId?: number | undefined;
+  readonly lastSeen?: Period | undefined;
 }
 
 export interface NodeChanges {
@@ -129,9 +132,6 @@ export interface NodeChanges {
   readonly lastSeenAt?: Date | undefined;
   readonly config?: readonly ConfigEntry[] | undefined;
   /** Ends all tokens given out before. */
-  /** Nodes of the study's organizations in its collaboration. */
-  readonly studyId?: number | undefined;
-  readonly lastSeen?: Period | undefined;
   readonly endTokens?: true | undefined;
 }
 
@@ -155,7 +155,16 @@ export interface NodeStore {
 
 export interface UserFilter {
   readonly username?: Pattern | undefined;
+  readonly firstname?: Pattern | undefined;
+  readonly lastname?: Pattern | undefined;
+  readonly email?: Pattern | undefined;
   readonly organizationIds?: readonly number[] | undefined;
+  /** Users of the organizations in it. */
+  readonly collaborationId?: number | undefined;
+  readonly roleId?: number | undefined;
+  /** Given directly or through a role. */
+  readonly ruleId?: number | undefined;
+  readonly lastSeen?: Period | undefined;
 }
 
 export interface UserFields {
@@ -165,16 +174,9 @@ export interface UserFields {
   readonly email: string;
   readonly organizationId: number;
   readonly passwordHash: string;
-  readonly firstname?: Pattern | undefined;
-  readonly lastname?: Pattern | undefined;
-  readonly email?: Pattern | undefined;
   readonly roles: readonly number[];
-  /** Users of the organizations in it. */
-  readonly collaborationId?: number | undefined;
-  readonly roleId?: number | undefined;
-  /** Given directly or through a role. */
-  readonly ruleId?: number | undefined;
-  readonly lastSeen?: Period | undefined;
+  /** Rules beside the roles; default none. */
+  readonly rules?: readonly number[];
 }
 
 export interface UserStore {
@@ -185,28 +187,15 @@ export interface UserStore {
   ): Promise<{ readonly user: UserRecord; readonly passwordHash: string } | undefined>;
   list(filter: UserFilter, page: PageRequest): Promise<Rows<UserRecord>>;
   create(fields: UserFields): Promise<number>;
-  /** Rules beside the roles; default none. */
-  readonly rules?: readonly number[];
   update(
     id: number,
     changes: Partial<UserFields> & { readonly lastSeenAt?: Date; readonly endTokens?: true },
   ): Promise<void>;
   remove(id: number): Promise<void>;
+  /** All roles, by id. */
   roles(): Promise<readonly RoleRecord[]>;
 }
 
-export interface TaskFilter {
-  readonly ids?: readonly number[] | undefined;
-  readonly collaborationIds?: readonly number[] | undefined;
-  readonly initOrganizationId?: number | undefined;
-  readonly initUserId?: number | undefined;
-  readonly parentId?: number | undefined;
-  readonly jobId?: number | undefined;
-  readonly runId?: number | undefined;
-  /** All roles, by id. */
-  readonly name?: Pattern | undefined;
-  readonly image?: Pattern | undefined;
-  readonly description?: Pattern | undefined;
 /** Roles as one sees or asks for them: one that fits any of these. */
 export interface RoleScope {
   readonly ids: readonly number[];
@@ -287,8 +276,24 @@ export interface StudyStore {
   removeMembers(collaboration: number, organizations: readonly number[]): Promise<void>;
 }
 
+export interface TaskFilter {
+  readonly ids?: readonly number[] | undefined;
+  readonly collaborationIds?: readonly number[] | undefined;
+  readonly initOrganizationId?: number | undefined;
+  readonly initUserId?: number | undefined;
+  readonly parentId?: number | undefined;
+  readonly jobId?: number | undefined;
+  readonly runId?: number | undefined;
+  readonly name?: Pattern | undefined;
+  readonly image?: Pattern | undefined;
+  readonly description?: Pattern | undefined;
   /** False: sub-tasks only. */
   readonly isTopLevel?: boolean | undefined;
+  readonly studyId?: number | undefined;
+  /** Label of a database. */
+  readonly database?: string | undefined;
+  /** Of the task as a whole. */
+  readonly status?: RunStatus | undefined;
 }
 
 export interface NewTaskFields {
@@ -296,15 +301,12 @@ export interface NewTaskFields {
   readonly description: string;
   readonly image: string;
   readonly collaborationId: number;
+  /** Default none. */
+  readonly studyId?: number | null | undefined;
   /** Undefined for a new job. */
   readonly jobId: number | undefined;
   readonly parentId: number | null;
   readonly initOrganizationId: number;
-  readonly studyId?: number | undefined;
-  /** Label of a database. */
-  readonly database?: string | undefined;
-  /** Of the task as a whole. */
-  readonly status?: RunStatus | undefined;
   readonly initUserId: number | null;
   readonly createdAt: Date;
   readonly databases: readonly TaskDatabaseRecord[];
@@ -312,8 +314,6 @@ export interface NewTaskFields {
 }
 
 export interface TaskStore {
-  /** Default none. */
-  readonly studyId?: number | null | undefined;
   find(id: number): Promise<TaskRecord | undefined>;
   list(filter: TaskFilter, page: PageRequest): Promise<Rows<TaskRecord>>;
   /** The task with its databases and runs, in one transaction. */
@@ -342,6 +342,8 @@ export interface RunFilter {
   readonly assigned?: Period | undefined;
   readonly started?: Period | undefined;
   readonly finished?: Period | undefined;
+  /** Runs that have registered this tunnel port. */
+  readonly port?: number | undefined;
 }
 
 export interface RunChanges {
@@ -353,8 +355,6 @@ export interface RunChanges {
   readonly isKillPending?: boolean | undefined;
 }
 
-  /** Runs that have registered this tunnel port. */
-  readonly port?: number | undefined;
 export interface RunStore {
   find(id: number): Promise<RunRecord | undefined>;
   /** The run of an organization in a task: there is one at most. */
