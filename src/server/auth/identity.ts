@@ -1,6 +1,7 @@
 import { V6Error } from '../../core/errors.ts';
 import type { NodeRecord, RuleRecord, UserRecord } from '../interfaces/records.ts';
 import type { Store } from '../interfaces/store.ts';
+import { rulesOf } from './rules.ts';
 import type { Subject, Tokens, TokenType } from './tokens.ts';
 
 export interface UserIdentity {
@@ -94,10 +95,10 @@ export async function effectiveRules(
   return rulesOf([...ofRoles, ...user.ruleIds]);
 }
 
-
 const isEnded = (
   record: { readonly tokenGeneration: number },
   subject: { readonly generation: number | undefined },
+): boolean => subject.generation !== undefined && subject.generation !== record.tokenGeneration;
 
 async function findContainer(
   store: Store,
