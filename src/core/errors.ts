@@ -109,6 +109,7 @@ export const ERROR_CATALOGUE = {
   V6_NODE_NOT_READY: notReady,
   V6_NODE_ENCRYPTION_MISMATCH: configuration,
   V6_RUN_FAILED: failure,
+  V6_RUN_NOT_ALLOWED: denied,
 
   V6_ENCRYPTION_KEY_FILE: configuration,
   V6_ENCRYPTION_KEY_INVALID: { exitCode: 78, httpStatus: 502 },

@@ -1,10 +1,13 @@
 import { userInfo } from 'node:os';
 import { systemClock } from '../core/clock.ts';
+import type { NodeConfig } from '../core/config/node-config.ts';
+import type { Context } from '../core/context.ts';
 import type { Engine } from '../core/engine/engine.ts';
 import { V6Error } from '../core/errors.ts';
 import { parseScope } from '../core/labels.ts';
 import { IMAGE_LABEL } from '../images/kinds.ts';
 import { imageReferences } from '../images/references.ts';
+import { privateKeyPath } from './encryption/private-key-path.ts';
 import type { DaemonImages, HostUser } from './host/daemon-container.ts';
 import type { StartDeps } from './host/start-node.ts';
 import { type ListedNode, listNodes } from './host/stop-node.ts';
@@ -73,6 +76,21 @@ function guardOf(engine: Engine): Pick<HostGuard, 'remove'> {
 export async function composeHostFiles(): Promise<HostFiles> {
   const { hostFiles } = await import('../adapters/host-files/host-files.ts');
   return hostFiles;
+}
+
+/**
+ * The private key file of a node in an encrypted collaboration, looked at before a daemon is started with it; undefined when the
+ * node needs none. Throws V6_ENCRYPTION_KEY_FILE.
+ */
+export async function checkPrivateKey(
+  config: Pick<NodeConfig, 'encrypted' | 'encryption'>,
+  context: Pick<Context, 'dataDir'>,
+): Promise<string | undefined> {
+  const file = privateKeyPath(config, context);
+  if (file === undefined) return undefined;
+  const { readPrivateKeyFile } = await import('../adapters/organization-keys/private-key-file.ts');
+  await readPrivateKeyFile(file);
+  return file;
 }
 
 /** Makes clients of running daemons. Needs no engine. */

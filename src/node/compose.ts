@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { type Clock, systemClock } from '../core/clock.ts';
-import type { NodeConfig } from '../core/config/node-config.ts';
+import { type NodeConfig, serverBaseUrl } from '../core/config/node-config.ts';
 import { parseNodeConfig } from '../core/config/node-config-parser.ts';
 import type { Context } from '../core/context.ts';
 import type { Engine } from '../core/engine/engine.ts';
@@ -9,6 +9,8 @@ import type { Logger } from '../core/logger.ts';
 import { imageReferences } from '../images/references.ts';
 import { serveControl } from './control.ts';
 import { type DaemonOptions, NodeDaemon } from './daemon.ts';
+import type { EncryptionDeps } from './encryption/key-ring.ts';
+import { pinFolder, privateKeyPath } from './encryption/private-key-path.ts';
 import type { Coordinator } from './interfaces/coordinator.ts';
 import type { VpnClient } from './interfaces/vpn-client.ts';
 import { nodeInfo } from './node-info.ts';
@@ -36,6 +38,7 @@ export async function composeNode(input: NodeInput): Promise<NodeDaemon> {
   const { hostFiles } = await import('../adapters/host-files/host-files.ts');
   const text = await hostFiles.readConfig(context.configFile);
   const config = parseNodeConfig(text, context.configFile);
+  const encryption = await composeEncryption(config, context);
   const clock = systemClock;
   const logger = input.logger ?? (await composeLogger(context, config));
   const engine = input.engine ?? (await composeEngine());
@@ -50,6 +53,7 @@ export async function composeNode(input: NodeInput): Promise<NodeDaemon> {
   return new NodeDaemon(
     {
       ...host,
+      ...(encryption === undefined ? {} : { encryption }),
       context,
       config,
       engine,
@@ -120,6 +124,29 @@ async function composeServerSide(
     folder: path.join(runDir, 'proxy'),
   });
   return { coordinator: { ...createHttpCoordinator(session), events }, proxy };
+}
+
+/** The private key is read before anything else happens. Throws V6_ENCRYPTION_KEY_FILE. */
+async function composeEncryption(
+  config: NodeConfig,
+  context: Context,
+): Promise<EncryptionDeps | undefined> {
+  const file = privateKeyPath(config, context);
+  if (file === undefined) return undefined;
+  const [{ readPrivateKeyFile }, { createPinFiles }] = await Promise.all([
+    import('../adapters/organization-keys/private-key-file.ts'),
+    import('../adapters/organization-keys/pin-files.ts'),
+  ]);
+  const { pinnedKeys, trustOnFirstUse } = config.encryption;
+  return {
+    privateKey: await readPrivateKeyFile(file),
+    pins: createPinFiles(pinFolder(context), serverBaseUrl(config)),
+    rules: {
+      pinned: pinnedKeys,
+      trustOnFirstUse,
+      trustCommand: `v6 node keys trust --name ${context.name}`,
+    },
+  };
 }
 
 async function composeHost({ dataDir }: Context) {

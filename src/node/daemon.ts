@@ -6,6 +6,8 @@ import { V6Error } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
 import type { DaemonNetwork, DaemonStatus, Verdict } from '../core/protocol/daemon.ts';
 import type { Remote } from '../core/vpn/tunnel.ts';
+import { type EncryptionDeps, KeyRing } from './encryption/key-ring.ts';
+import { type Payloads, plainPayloads } from './encryption/payloads.ts';
 import type { Coordinator, NodeIdentity } from './interfaces/coordinator.ts';
 import type { DaemonControl } from './interfaces/daemon-control.ts';
 import type { HostGuard } from './interfaces/host-guard.ts';
@@ -35,6 +37,8 @@ export interface DaemonDeps {
   readonly choices: NetworkChoiceStore;
   readonly files: RunFiles;
   readonly proxy: SlotProxy;
+  /** What an encrypted collaboration needs; absent when `encryption.enabled` is not set. */
+  readonly encryption?: EncryptionDeps;
   readonly clock: Clock;
   readonly logger: Logger;
   createVpnClient(networks: OwnNetworks): VpnClient;
@@ -61,12 +65,15 @@ interface Live {
   readonly slots: SlotPool;
   readonly runs: RunManager;
   readonly ladder: CredentialLadder | undefined;
+  readonly keys: KeyRing | undefined;
 }
 
 const LOGIN_LIMIT_MS = 20_000;
 const CLEAR_ADDRESS_MS = 3000;
 /** Events are hints that can get lost: the open runs are read again this often. */
 const SYNC_EVERY_MS = 60_000;
+/** A server that swaps our own key is noticed after this at the latest. */
+const OWN_KEY_EVERY_MS = 300_000;
 
 /** The node: from login to the last rule undone. `start` and `stop` are called by `v6 node run`, the rest by its control socket. */
 export class NodeDaemon implements DaemonControl {
@@ -89,8 +96,8 @@ export class NodeDaemon implements DaemonControl {
 
   /**
    * Starts the node. When it cannot, everything that was done is undone and the failure is thrown: V6_SERVER_*, V6_AUTH_API_KEY,
-   * V6_NODE_ENCRYPTION_MISMATCH, V6_NET_*, V6_ENGINE_*, V6_IMAGE_NOT_FOUND, V6_FIREWALL_APPLY. A VPN that does not come up is
-   * no failure.
+   * V6_NODE_ENCRYPTION_MISMATCH, V6_ENCRYPTION_*, V6_NET_*, V6_ENGINE_*, V6_IMAGE_NOT_FOUND, V6_FIREWALL_APPLY. A VPN that does
+   * not come up is no failure.
    */
   async start(signal: AbortSignal): Promise<void> {
     try {
@@ -114,7 +121,7 @@ export class NodeDaemon implements DaemonControl {
   }
 
   status(): DaemonStatus {
-    const { identity, slots, runs, vpn, ladder } = this.#started();
+    const { identity, slots, runs, vpn, ladder, keys } = this.#started();
     const { coordinator } = this.#deps;
     const tunnel = vpn.tunnel();
     const uses = slots.uses();
@@ -133,6 +140,7 @@ export class NodeDaemon implements DaemonControl {
         certificateExpiresAt: ladder?.certificateExpiresAt()?.toISOString() ?? null,
         connectedSince: tunnel.kind === 'connected' ? tunnel.since.toISOString() : null,
       },
+      encryption: keys?.status() ?? null,
       slots: { total: uses.length, busy: uses.filter(({ run }) => run !== null).length },
       runs: runs.list().map((run) => ({ ...run, since: run.since.toISOString() })),
       queued: runs.queued,
@@ -185,6 +193,7 @@ export class NodeDaemon implements DaemonControl {
       collaboration: identity.collaboration,
       server: coordinator.session.baseUrl,
     });
+    const keys = await this.#openKeys(identity, signal);
     const networks = await settleNetworks(
       { ...deps, networks: deps.engine.networks },
       owner,
@@ -212,10 +221,10 @@ export class NodeDaemon implements DaemonControl {
       ? deps.createLadder(vpn, (remotes) => this.#applyGuard(remotes))
       : undefined;
     const gate = this.#startVpn(vpn, ladder);
-    const runs = this.#createRuns({ identity, vpn, slots, gate });
-    this.#live = { identity, networks, vpn, slots, runs, ladder };
+    const runs = this.#createRuns({ identity, vpn, slots, gate, payloads: keys ?? plainPayloads });
+    this.#live = { identity, networks, vpn, slots, runs, ladder, keys };
     runs.adopt(recovery);
-    this.#listen(runs);
+    this.#listen(runs, keys);
     logger.info('The node has started', { node: identity.id, slots: prepared.length });
   }
 
@@ -274,6 +283,7 @@ export class NodeDaemon implements DaemonControl {
     vpn: VpnClient;
     slots: SlotPool;
     gate: TunnelGate;
+    payloads: Payloads;
   }): RunManager {
     const { deps, owner } = this.#parts();
     const runs = new RunManager(
@@ -283,6 +293,7 @@ export class NodeDaemon implements DaemonControl {
         node: { scope: owner.scope, name: owner.node },
         runs: deps.coordinator.runs,
         events: deps.coordinator.events,
+        organizations: deps.coordinator.organizations,
         ports: new PortLeases(),
       },
       this.#life.signal,
@@ -291,7 +302,18 @@ export class NodeDaemon implements DaemonControl {
     return runs;
   }
 
-  #listen(runs: RunManager): void {
+  /** In an encrypted collaboration: our public key at the server, and bodies of algorithms encrypted on their way. */
+  async #openKeys(identity: NodeIdentity, signal: AbortSignal): Promise<KeyRing | undefined> {
+    const { deps } = this.#parts();
+    if (deps.encryption === undefined) return undefined;
+    const { organizations } = deps.coordinator;
+    const keys = new KeyRing({ ...deps, ...deps.encryption, identity, organizations });
+    await untilAnswered(deps, 'public key', signal, () => keys.register(signal));
+    deps.proxy.usePayloads(keys);
+    return keys;
+  }
+
+  #listen(runs: RunManager, keys: KeyRing | undefined): void {
     const { deps } = this.#parts();
     const listening = new AbortController();
     // The socket stays until the runs have ended, so that others hear of their ends.
@@ -307,14 +329,23 @@ export class NodeDaemon implements DaemonControl {
       },
       listening.signal,
     );
-    void this.#syncRegularly(runs, listening.signal);
+    void this.#regularly(SYNC_EVERY_MS, listening.signal, () => runs.requestSync());
+    if (keys !== undefined)
+      void this.#regularly(OWN_KEY_EVERY_MS, listening.signal, () =>
+        keys.checkOwn(listening.signal),
+      );
   }
 
-  async #syncRegularly(runs: RunManager, signal: AbortSignal): Promise<void> {
+  /** At once, and then again and again. */
+  async #regularly(
+    everyMs: number,
+    signal: AbortSignal,
+    work: () => void | Promise<void>,
+  ): Promise<void> {
     try {
       for (;;) {
-        runs.requestSync();
-        await this.#deps.clock.sleep(SYNC_EVERY_MS, signal);
+        await work();
+        await this.#deps.clock.sleep(everyMs, signal);
       }
     } catch {
       // The node is stopping.

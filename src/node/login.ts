@@ -46,21 +46,20 @@ export async function logIn(
 const words = (on: boolean): string => (on ? 'encrypted' : 'not encrypted');
 
 function checkEncryption(identity: NodeIdentity, encrypted: boolean): void {
-  if (identity.encrypted !== encrypted) {
-    throw new V6Error(
-      'V6_NODE_ENCRYPTION_MISMATCH',
-      `The collaboration is ${words(identity.encrypted)}, this node's configuration says ${words(encrypted)}`,
-      {
-        hints: [`Set encryption.enabled to ${identity.encrypted} in the node's configuration.`],
-        details: { collaboration: identity.collaboration },
-      },
-    );
-  }
-  if (encrypted) {
-    throw new V6Error(
-      'V6_NODE_ENCRYPTION_MISMATCH',
-      'The collaboration is encrypted, and this version of the node cannot encrypt yet',
-      { hints: ['Use a collaboration without encryption, or a node of upstream.'] },
-    );
-  }
+  if (identity.encrypted === encrypted) return;
+  throw new V6Error(
+    'V6_NODE_ENCRYPTION_MISMATCH',
+    `The collaboration is ${words(identity.encrypted)}, this node's configuration says ${words(encrypted)}`,
+    {
+      hints: encrypted
+        ? [
+            'Ask the administrator of the collaboration: this node sends nothing that is not encrypted.',
+            'If that is meant to change: encryption.enabled: false',
+          ]
+        : [
+            "Set encryption.enabled to true in the node's configuration, and give it the private key of its organization.",
+          ],
+      details: { collaboration: identity.collaboration },
+    },
+  );
 }

@@ -12,6 +12,10 @@ export function nodeInfo(
   return {
     encryption: config.encrypted,
     allowed_algorithms: policies.allowedAlgorithms ?? 'all',
+    ...(policies.allowedUsers.length === 0 ? {} : { allowed_users: policies.allowedUsers }),
+    ...(policies.allowedOrganizations.length === 0
+      ? {}
+      : { allowed_orgs: policies.allowedOrganizations }),
     database_labels: databases.map(({ label }) => label),
     database_types: Object.fromEntries(
       databases.map(({ label, type }) => [`db_type_${label}`, type]),

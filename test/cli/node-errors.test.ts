@@ -121,6 +121,7 @@ describe('commands about a running node', () => {
     startedAt: '2030-01-01T00:00:00.000Z',
     server: { url: 'http://localhost:7601/api', connected: true },
     vpn: { ...OFF_VERDICT, certificateExpiresAt: null, connectedSince: null },
+    encryption: null,
     slots: { total: 4, busy: 0 },
     runs: [],
     queued: 0,

@@ -1,15 +1,17 @@
 import { V6Error } from '../../src/core/errors.ts';
 import type { RunStatus, Task } from '../../src/core/protocol/entities.ts';
-import type { AlgorithmStatusChange } from '../../src/core/protocol/events.ts';
+import type { AlgorithmLog, AlgorithmStatusChange } from '../../src/core/protocol/events.ts';
 import type {
   Coordinator,
   CoordinatorEvents,
+  CoordinatorOrganizations,
   CoordinatorRuns,
   CoordinatorSession,
   CoordinatorVpn,
   EventHandlers,
   NodeIdentity,
   OpenRun,
+  OrganizationRecord,
   RunPatch,
 } from '../../src/node/interfaces/coordinator.ts';
 
@@ -49,6 +51,11 @@ export class FakeCoordinator implements Coordinator {
   readonly ports: RegisteredPort[] = [];
   readonly journal: string[] = [];
   readonly statuses: AlgorithmStatusChange[] = [];
+  readonly streamed: AlgorithmLog[] = [];
+  isConnected = true;
+  /** Counts the connections of the socket. */
+  connection = 1;
+  readonly known = new Map<number, OrganizationRecord>();
   /** Parent tasks that live on other nodes. */
   readonly livingElsewhere = new Set<number>();
   address: string | null = null;
@@ -146,6 +153,28 @@ export class FakeCoordinator implements Coordinator {
     },
   };
 
+  readonly organizations: CoordinatorOrganizations = {
+    get: async (id) => {
+      this.#check(`organization ${id}`);
+      const found = this.known.get(id);
+      if (found !== undefined) return found;
+      throw new V6Error('V6_SERVER_REFUSED', 'no organization', { details: { status: 404 } });
+    },
+    list: async () => {
+      this.#check('organizations');
+      return [...this.known.values()];
+    },
+    registerKey: async (id, publicKey) => {
+      this.#check(`key of ${id}`);
+      this.setKey(id, publicKey);
+    },
+  };
+
+  /** What the server says of an organization from now on. */
+  setKey(id: number, publicKey: string, name = this.known.get(id)?.name ?? `O${id}`): void {
+    this.known.set(id, { id, name, publicKey });
+  }
+
   readonly vpn: CoordinatorVpn = {
     setAddress: async (address) => {
       this.#check(`address ${address}`);
@@ -159,19 +188,7 @@ export class FakeCoordinator implements Coordinator {
     },
   };
 
-  readonly events: CoordinatorEvents = {
-    listen: (handlers, signal) => {
-      this.handlers = handlers;
-      signal.addEventListener('abort', () => {
-        this.handlers = undefined;
-      });
-      handlers.onSync();
-    },
-    emitStatus: (change) => {
-      this.statuses.push(change);
-    },
-    connected: true,
-  };
+  readonly events: CoordinatorEvents = eventsOf(this);
 
   #check(what: string): void {
     if (this.isAway) throw new V6Error('V6_SERVER_UNREACHABLE', 'The server is away');
@@ -191,6 +208,34 @@ export class FakeCoordinator implements Coordinator {
     run.finishedAt = patch.finishedAt.toISOString();
     run.ends += 1;
   }
+}
+
+function eventsOf(world: FakeCoordinator): CoordinatorEvents {
+  return {
+    listen: (handlers, signal) => {
+      world.handlers = handlers;
+      signal.addEventListener('abort', () => {
+        world.handlers = undefined;
+      });
+      handlers.onSync();
+    },
+    emitStatus: (change) => {
+      world.statuses.push(change);
+    },
+    // As the server: a newline between two texts, nothing after the end.
+    emitLog: (line) => {
+      const run = world.held.get(line.run_id);
+      if (!world.isConnected || run === undefined || run.finishedAt !== null) return;
+      world.streamed.push(line);
+      run.log = run.log === null ? line.log : `${run.log}\n${line.log}`;
+    },
+    get connected() {
+      return world.isConnected;
+    },
+    get connection() {
+      return world.connection;
+    },
+  };
 }
 
 /** The token that the fake gives to the algorithm of a task. */

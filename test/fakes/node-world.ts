@@ -1,6 +1,7 @@
 import type { NodeConfig } from '../../src/core/config/node-config.ts';
 import { silentLogger } from '../../src/core/logger.ts';
 import { type Cidr, parseCidr } from '../../src/core/net/ipv4.ts';
+import { type Payloads, plainPayloads } from '../../src/node/encryption/payloads.ts';
 import { PortLeases } from '../../src/node/ports/leases.ts';
 import type { ProxyCaller } from '../../src/node/proxy/slot-proxy.ts';
 import type { RunDeps } from '../../src/node/runs/run-deps.ts';
@@ -22,12 +23,18 @@ export const nodeConfig = (changes: Partial<NodeConfig> = {}): NodeConfig => ({
   apiPath: '/api',
   databases: [],
   encrypted: false,
+  encryption: { privateKey: undefined, pinnedKeys: new Map(), trustOnFirstUse: true },
   vpnSubnet: '10.206.0.0/16' as Cidr,
   isolatedRange: RANGE,
   uplinkNetwork: undefined,
   spareSlots: 2,
   maxRuns: 4,
-  policies: { allowedAlgorithms: undefined, requireAlgorithmPull: false },
+  policies: {
+    allowedAlgorithms: undefined,
+    allowedUsers: [],
+    allowedOrganizations: [],
+    requireAlgorithmPull: false,
+  },
   algorithmEnv: {},
   limits: { memoryBytes: undefined, pids: 100 },
   shareAlgorithmLogs: true,
@@ -40,6 +47,7 @@ export interface WorldOptions {
   readonly config?: Partial<NodeConfig>;
   readonly engine?: FakeEngineOptions;
   readonly vpn?: boolean;
+  readonly payloads?: Payloads;
 }
 
 /** Listeners and callers of the proxy in memory. */
@@ -77,7 +85,12 @@ export class NodeWorld {
   readonly deps: RunDeps;
   readonly manager: RunManager;
 
-  constructor({ config = {}, engine = {}, vpn = true }: WorldOptions = {}) {
+  constructor({
+    config = {},
+    engine = {},
+    vpn = true,
+    payloads = plainPayloads,
+  }: WorldOptions = {}) {
     this.engine = new FakeEngine({ images: ['echo:1'], ...engine });
     const { clock, proxy, coordinator } = this;
     const base = { clock, logger: silentLogger };
@@ -99,6 +112,8 @@ export class NodeWorld {
       engine: this.engine,
       runs: coordinator.runs,
       events: coordinator.events,
+      organizations: coordinator.organizations,
+      payloads,
       vpn: this.vpn,
       gate: this.gate,
       slots: this.slots,

@@ -8,6 +8,8 @@ export class FakeRunFiles implements RunFiles {
     { input: string; token: string; output: string | undefined }
   >();
   readonly records = new Map<number, RunRecord>();
+  /** What every run was given, also after its end. */
+  readonly inputs = new Map<number, string>();
   /** What an algorithm leaves; undefined: a file that cannot be read. */
   output: string | undefined = '"done"';
 
@@ -16,6 +18,7 @@ export class FakeRunFiles implements RunFiles {
     { input, token }: { input: Uint8Array; token: string },
   ): Promise<RunFolder> {
     const text = Buffer.from(input).toString();
+    this.inputs.set(run, text);
     this.folders.set(run, { input: text, token, output: this.output });
     return { data: `/data/task-${run}`, name: `task-${run}`, temporary: `/data/tmp-${run}` };
   }

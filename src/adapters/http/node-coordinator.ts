@@ -2,11 +2,13 @@ import { V6Error } from '../../core/errors.ts';
 import { RUN_STATUSES, type RunStatus, type Task } from '../../core/protocol/entities.ts';
 import { isRecord, type Unknowns } from '../../core/protocol/json.ts';
 import type {
+  CoordinatorOrganizations,
   CoordinatorRuns,
   CoordinatorSession,
   CoordinatorVpn,
   NodeIdentity,
   OpenRun,
+  OrganizationRecord,
 } from '../../node/interfaces/coordinator.ts';
 import { isFieldRefused, type NodeSession } from './node-session.ts';
 
@@ -20,6 +22,7 @@ export interface HttpCoordinator {
   readonly session: CoordinatorSession;
   readonly runs: CoordinatorRuns;
   readonly vpn: CoordinatorVpn;
+  readonly organizations: CoordinatorOrganizations;
 }
 
 export function createHttpCoordinator(session: NodeSession): HttpCoordinator {
@@ -35,6 +38,7 @@ export function createHttpCoordinator(session: NodeSession): HttpCoordinator {
     },
     runs: createRuns(session, () => ownId(self.node)),
     vpn: createVpn(session, () => ownId(self.node)),
+    organizations: createOrganizations(session),
   };
 }
 
@@ -72,16 +76,9 @@ function createRuns(session: NodeSession, self: () => number): CoordinatorRuns {
   const server = { knowsProtocol: true };
   return {
     async listOpen(task, signal) {
-      const runs: OpenRun[] = [];
       const filter = task === undefined ? '' : `&task_id=${task}`;
-      let path: string | undefined =
-        `/run?state=open&node_id=${self()}&include=task${filter}&per_page=${PAGE_SIZE}`;
-      for (let pages = 0; path !== undefined && pages < MAX_PAGES; pages += 1) {
-        const page: Unknowns = await session.send({ method: 'GET', path, signal });
-        if (!Array.isArray(page.data)) throw badAnswer('GET /run', 'has no list `data`');
-        runs.push(...page.data.map(parseOpenRun));
-        path = nextPath(page, session.baseUrl);
-      }
+      const path = `/run?state=open&node_id=${self()}&include=task${filter}`;
+      const runs = (await allPages(session, path, signal)).map(parseOpenRun);
       return runs.toSorted((a, b) => a.id - b.id);
     },
     async hasOpenRuns(task, signal) {
@@ -137,6 +134,25 @@ function createRuns(session: NodeSession, self: () => number): CoordinatorRuns {
   };
 }
 
+function createOrganizations(session: NodeSession): CoordinatorOrganizations {
+  return {
+    get: async (organization, signal) => {
+      const path = `/organization/${organization}`;
+      const record = parseOrganization(await session.send({ method: 'GET', path, signal }));
+      if (record.id === organization) return record;
+      throw badAnswer(`GET ${path}`, 'is about another organization');
+    },
+    list: async (collaboration, signal) => {
+      const path = `/organization?collaboration_id=${collaboration}`;
+      return (await allPages(session, path, signal)).map(parseOrganization);
+    },
+    async registerKey(organization, publicKey, signal) {
+      const body = { public_key: publicKey };
+      await session.send({ method: 'PATCH', path: `/organization/${organization}`, body, signal });
+    },
+  };
+}
+
 function createVpn(session: NodeSession, self: () => number): CoordinatorVpn {
   const configOf = (answer: Unknowns, what: string): string => {
     const { ovpn_config: text } = answer;
@@ -172,6 +188,31 @@ function createVpn(session: NodeSession, self: () => number): CoordinatorVpn {
 /** As Python nodes write it: a Python server takes neither `Z` nor a date without fraction. */
 function wireDate(date: Date): string {
   return date.toISOString().replace(/(\.\d{3})Z$/, '$1000+00:00');
+}
+
+/** All pages of a list. */
+async function allPages(
+  session: NodeSession,
+  list: string,
+  signal: AbortSignal | undefined,
+): Promise<readonly unknown[]> {
+  const items: unknown[] = [];
+  let path: string | undefined = `${list}&per_page=${PAGE_SIZE}`;
+  for (let pages = 0; path !== undefined && pages < MAX_PAGES; pages += 1) {
+    const page: Unknowns = await session.send({ method: 'GET', path, signal });
+    if (!Array.isArray(page.data))
+      throw badAnswer(`GET ${list.split('?')[0] ?? ''}`, 'has no list `data`');
+    items.push(...page.data);
+    path = nextPath(page, session.baseUrl);
+  }
+  return items;
+}
+
+function parseOrganization(value: unknown): OrganizationRecord {
+  const { id, name, public_key: publicKey } = isRecord(value) ? value : {};
+  if (typeof id !== 'number')
+    throw badAnswer('GET /organization', 'has an organization without id');
+  return { id, name: textOf(name), publicKey: textOf(publicKey) };
 }
 
 /** `links.next` is a path from the root, with the api path. */

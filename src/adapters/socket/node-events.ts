@@ -2,6 +2,7 @@ import { io, type Socket } from 'socket.io-client';
 import type { Clock } from '../../core/clock.ts';
 import type { Logger } from '../../core/logger.ts';
 import {
+  type AlgorithmLog,
   type ClientToServer,
   type ServerToClient,
   SOCKET_NAMESPACE,
@@ -33,6 +34,7 @@ const LONGEST_PAUSE_MS = 15_000;
 export class NodeEvents implements CoordinatorEvents {
   readonly #options: NodeEventsOptions;
   #socket: NodeSocket | undefined;
+  #connection = 0;
 
   constructor(options: NodeEventsOptions) {
     this.#options = options;
@@ -42,6 +44,10 @@ export class NodeEvents implements CoordinatorEvents {
     return this.#socket?.connected ?? false;
   }
 
+  get connection(): number {
+    return this.#connection;
+  }
+
   listen(handlers: EventHandlers, signal: AbortSignal): void {
     void this.#stayConnected(handlers, signal);
   }
@@ -49,6 +55,10 @@ export class NodeEvents implements CoordinatorEvents {
   /** Sent when connected; otherwise dropped, because it is only a hint to others. */
   emitStatus(change: Parameters<ClientToServer['algorithm_status_change']>[0]): void {
     if (this.#socket?.connected) this.#socket.emit('algorithm_status_change', change);
+  }
+
+  emitLog(line: AlgorithmLog): void {
+    if (this.#socket?.connected) this.#socket.emit('algorithm_log', line);
   }
 
   async #stayConnected(handlers: EventHandlers, signal: AbortSignal): Promise<void> {
@@ -99,6 +109,7 @@ export class NodeEvents implements CoordinatorEvents {
       };
       socket.on('connect', () => {
         wasConnected = true;
+        this.#connection += 1;
         this.#options.logger.info('Connected to the coordination server');
         void this.#keepPinging(socket, timers.signal);
         handlers.onSync();

@@ -42,6 +42,7 @@ export function renderNodeStatus(status: DaemonStatus): string {
     ['VPN', renderVpn(vpn).replace(/^VPN: /, '')],
     ...optional('tunnel up since', vpn.connectedSince),
     ...optional('certificate ends', vpn.certificateExpiresAt),
+    ...optional('encryption', renderEncryption(status.encryption)),
     ['slots', `${slots.busy} of ${slots.total} busy`],
     ['runs', `${runs.length} active, ${status.queued} waiting`],
   ];
@@ -59,6 +60,17 @@ export function renderNodeStatus(status: DaemonStatus): string {
     ]),
   );
   return `${lines.join('\n')}\n\n${table}`;
+}
+
+/** The own key and what is wrong with keys; null without encryption, and for a daemon of an earlier version. */
+function renderEncryption(encryption: DaemonStatus['encryption'] | undefined): string | null {
+  if (encryption === null || encryption === undefined) return null;
+  const { fingerprint, ownKey, refused } = encryption;
+  return [
+    `on, own key ${fingerprint}`,
+    ...(ownKey === 'replaced' ? ['V6_ENCRYPTION_OWN_KEY: the server has another one'] : []),
+    ...refused.map(({ code, message }) => `${code}: ${message}`),
+  ].join('\n    ');
 }
 
 function optional(name: string, value: string | null): [string, string][] {

@@ -34,13 +34,14 @@ export default class NodeStart extends V6Command<StartedNode> {
   }
 
   private async start(flags: CommandFlags<typeof NodeStart>): Promise<StartedNode> {
-    const { composeHostFiles, composeNodeHost, nodeImages } = await import(
+    const { checkPrivateKey, composeHostFiles, composeNodeHost, nodeImages } = await import(
       '../../node/compose-host.ts'
     );
     const { readNodeConfig, startNode } = await import('../../node/host/start-node.ts');
     const context = contextFromFlags('node', flags, process.env);
     // A mistake in the file is reported before anything is asked of the engine.
-    await readNodeConfig(await composeHostFiles(), context);
+    const config = await readNodeConfig(await composeHostFiles(), context);
+    const privateKeyFile = await checkPrivateKey(config, context);
     const host = await composeNodeHost();
     this.note(`Starting the node ${context.name} …`);
     return withInterrupt((signal) =>
@@ -49,6 +50,7 @@ export default class NodeStart extends V6Command<StartedNode> {
         images: nodeImages(this.config.root),
         engineSocket: host.engineSocket,
         user: host.user,
+        privateKeyFile,
         verdictLimitMs: flags.wait * 1000,
         signal,
       }),

@@ -2,6 +2,8 @@ import { V6Error } from '../errors.ts';
 import { type Cidr, overlaps, parseCidr, rangeOf } from '../net/ipv4.ts';
 import { KeyReader } from './key-reader.ts';
 import type { DatabaseConfig, NodeConfig } from './node-config.ts';
+import { readEncryption } from './node-encryption.ts';
+import { readPolicies } from './node-policies.ts';
 import { invalidConfig } from './server-config.ts';
 import { mappingOf, parseYamlMapping } from './yaml.ts';
 
@@ -29,24 +31,21 @@ export function parseNodeConfig(text: string, file: string): NodeConfig {
   const vpnSubnet = subnet(read, 'vpn_subnet', file, { longest: 30 });
   const isolatedRange = subnet(read, 'isolated_range', file, { longest: SLOT_PREFIX });
   const port = read.integer('port', { from: 1, to: 65_535 }) ?? null;
-  const policies = read.below('policies');
-  refuseUnenforced(policies);
+  const encryption = read.below('encryption');
   const config: NodeConfig = {
     apiKey: apiKey(read),
     serverUrl: serverUrl(read, port),
     port,
     apiPath: apiPath(read),
     databases: databases(read),
-    encrypted: read.below('encryption').flag('enabled') ?? false,
+    encrypted: encryption.flag('enabled') ?? false,
+    encryption: readEncryption(encryption),
     vpnSubnet,
     isolatedRange,
     uplinkNetwork: uplinkNetwork(read),
     spareSlots: read.integer('spare_slots', { from: 1, to: 64 }) ?? DEFAULT_SPARE_SLOTS,
     maxRuns: read.integer('max_runs', { from: 1, to: 512 }) ?? DEFAULT_MAX_RUNS,
-    policies: {
-      allowedAlgorithms: policies.texts('allowed_algorithms'),
-      requireAlgorithmPull: policies.flag('require_algorithm_pull') ?? true,
-    },
+    policies: readPolicies(read.below('policies')),
     algorithmEnv: read.textMap('algorithm_env'),
     limits: limits(read),
     shareAlgorithmLogs: read.flag('share_algorithm_logs') ?? true,
@@ -57,19 +56,6 @@ export function parseNodeConfig(text: string, file: string): NodeConfig {
   if (read.problems.length > 0) throw invalidConfig(file, read.problems);
   if (vpnSubnet && isolatedRange) refuseOverlap(file, vpnSubnet, isolatedRange);
   return config;
-}
-
-/** A policy that would not be enforced must not look as if it were: upstream's keys that this version does not know. */
-function refuseUnenforced(policies: KeyReader): void {
-  for (const key of ['allowed_users', 'allowed_organizations', 'allowed_algorithm_stores']) {
-    const value = policies.raw(key);
-    if (value === undefined || value === null || (Array.isArray(value) && value.length === 0))
-      continue;
-    policies.problem(
-      key,
-      'is not enforced by this version: without it the node would run what it forbids',
-    );
-  }
 }
 
 function apiKey(read: KeyReader): string {

@@ -9,7 +9,17 @@ export interface NodeConfig {
   /** `/api` or empty. */
   readonly apiPath: string;
   readonly databases: readonly DatabaseConfig[];
+  /** `encryption.enabled`; must be what the collaboration is. */
   readonly encrypted: boolean;
+  /** The rest of `encryption`, of use when it is enabled. */
+  readonly encryption: {
+    /** `private_key`: absolute, or relative to the node's data folder. Default: `private_key.pem` there. */
+    readonly privateKey: string | undefined;
+    /** Ours, `pinned_keys`: organization id → fingerprint of its public key, given out of band. */
+    readonly pinnedKeys: ReadonlyMap<number, string>;
+    /** Ours, `trust_on_first_use`, default true: the first key that the server gives for an organization is trusted. */
+    readonly trustOnFirstUse: boolean;
+  };
   /** Undefined when `vpn_subnet` is absent or `''`: VPN is off. */
   readonly vpnSubnet: Cidr | undefined;
   /** Ours, `isolated_range`: where slots are cut from. Default: a free /22, chosen once and stored. */
@@ -23,6 +33,10 @@ export interface NodeConfig {
   readonly policies: {
     /** Exact names or regular expressions; undefined allows all. */
     readonly allowedAlgorithms: readonly string[] | undefined;
+    /** Ids of users. Both lists empty: everybody may start tasks here; else who stands in one of them. */
+    readonly allowedUsers: readonly number[];
+    /** Ids or exact names of the organizations that start a task. */
+    readonly allowedOrganizations: readonly string[];
     /** Default true: a failed pull fails the run even when the image is here. */
     readonly requireAlgorithmPull: boolean;
   };
@@ -34,6 +48,15 @@ export interface NodeConfig {
   /** `share_config`: tell the server which databases and algorithms this node offers. */
   readonly shareConfig: boolean;
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
+}
+
+/** Base for REST, with api path: `https://host:443/api`. */
+export function serverBaseUrl({
+  serverUrl,
+  port,
+  apiPath,
+}: Pick<NodeConfig, 'serverUrl' | 'port' | 'apiPath'>): string {
+  return `${serverUrl}${port === null ? '' : `:${port}`}${apiPath}`;
 }
 
 export interface DatabaseConfig {

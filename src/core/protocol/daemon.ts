@@ -29,6 +29,21 @@ export interface Verdict {
   readonly steps: readonly { readonly rung: Rung; readonly outcome: string }[];
 }
 
+/** How a node of an encrypted collaboration stands. */
+export interface DaemonEncryption {
+  /** SHA-256 of the own public key, hex. */
+  readonly fingerprint: string;
+  /** `replaced`: the server has another key for this organization, or none any more. */
+  readonly ownKey: 'registered' | 'replaced';
+  /** Organizations whose key was refused since the start of the daemon, each with the last reason. */
+  readonly refused: readonly {
+    readonly organization: number;
+    readonly name: string;
+    readonly code: ErrorCode;
+    readonly message: string;
+  }[];
+}
+
 export interface DaemonStatus {
   readonly node: {
     readonly id: number;
@@ -43,6 +58,8 @@ export interface DaemonStatus {
     readonly certificateExpiresAt: string | null;
     readonly connectedSince: string | null;
   };
+  /** Null in a collaboration without encryption. */
+  readonly encryption: DaemonEncryption | null;
   readonly slots: { readonly total: number; readonly busy: number };
   readonly runs: readonly {
     readonly run: number;

@@ -30,6 +30,14 @@ export interface AlgorithmStatusChange {
   readonly job_id?: number;
 }
 
+export interface AlgorithmLog {
+  readonly collaboration_id: number;
+  readonly run_id: number;
+  readonly task_id: number;
+  /** One line or several; the server adds a newline between two of these. */
+  readonly log: string;
+}
+
 export interface ServerToClient {
   sync: () => void;
   expired_token: () => void;
@@ -47,12 +55,7 @@ export interface ServerToClient {
 export interface ClientToServer {
   ping: () => void;
   algorithm_status_change: (change: AlgorithmStatusChange) => void;
-  algorithm_log: (line: {
-    collaboration_id: number;
-    run_id: number;
-    task_id: number;
-    log: string;
-  }) => void;
+  algorithm_log: (line: AlgorithmLog) => void;
   node_info_update: (info: Readonly<Record<string, unknown>>) => void;
   message: (text: string) => void;
 }

@@ -23,6 +23,8 @@ export interface DaemonContainerInput {
   readonly user: HostUser;
   /** Beside ours. */
   readonly labels?: Readonly<Record<string, string>>;
+  /** Private key of the organization; bound when it lies outside of the node's folders. */
+  readonly privateKeyFile?: string | undefined;
   /** Name → address, for a server or portal that only a hosts entry knows. */
   readonly hosts?: Readonly<Record<string, string>>;
 }
@@ -67,6 +69,7 @@ export function planDaemonContainer(input: DaemonContainerInput): ContainerSpec 
     mounts: [
       { source: engineSocket, target: '/var/run/docker.sock' },
       { source: context.configFile, target: context.configFile, readOnly: true },
+      ...privateKeyMount(input),
       ...foldersOf(context).map(
         (folder): Mount => ({
           source: folder,
@@ -81,6 +84,12 @@ export function planDaemonContainer(input: DaemonContainerInput): ContainerSpec 
     restart: 'unless-stopped',
     stopTimeoutSeconds: STOP_TIMEOUT_SECONDS,
   };
+}
+
+function privateKeyMount({ context, privateKeyFile: file }: DaemonContainerInput): Mount[] {
+  if (file === undefined) return [];
+  const isWithin = foldersOf(context).some((folder) => file.startsWith(`${folder}/`));
+  return isWithin ? [] : [{ source: file, target: file, readOnly: true }];
 }
 
 function scopeFlag(scope: Scope): readonly string[] {

@@ -1,5 +1,10 @@
 import type { RunStatus, Task } from '../../core/protocol/entities.ts';
-import type { AlgorithmStatusChange, KillContainers, NewTask } from '../../core/protocol/events.ts';
+import type {
+  AlgorithmLog,
+  AlgorithmStatusChange,
+  KillContainers,
+  NewTask,
+} from '../../core/protocol/events.ts';
 
 /**
  * The coordination server as a node sees it, ours or a Python 4.x one. Tokens are renewed inside. Methods throw
@@ -10,6 +15,7 @@ export interface Coordinator {
   readonly session: CoordinatorSession;
   readonly runs: CoordinatorRuns;
   readonly vpn: CoordinatorVpn;
+  readonly organizations: CoordinatorOrganizations;
   readonly events: CoordinatorEvents;
 }
 
@@ -69,6 +75,21 @@ export interface CoordinatorRuns {
   clearPorts(run: number, signal?: AbortSignal): Promise<void>;
 }
 
+export interface OrganizationRecord {
+  readonly id: number;
+  readonly name: string;
+  /** base64 of the PEM text; empty when there is none. */
+  readonly publicKey: string;
+}
+
+export interface CoordinatorOrganizations {
+  get(organization: number, signal?: AbortSignal): Promise<OrganizationRecord>;
+  /** Those of a collaboration; all pages. */
+  list(collaboration: number, signal?: AbortSignal): Promise<readonly OrganizationRecord[]>;
+  /** Stores the public key of the own organization. */
+  registerKey(organization: number, publicKey: string, signal?: AbortSignal): Promise<void>;
+}
+
 export interface CoordinatorVpn {
   /** Stores or clears (null) the node's tunnel address. */
   setAddress(address: string | null, signal?: AbortSignal): Promise<void>;
@@ -83,7 +104,11 @@ export interface CoordinatorEvents {
   /** Connects and stays connected until the signal aborts; `onSync` is called after each (re)connect. */
   listen(handlers: EventHandlers, signal: AbortSignal): void;
   emitStatus(change: AlgorithmStatusChange): void;
+  /** Adds to the log of a run. Nothing tells whether it arrived; what was sent over a connection that ended may be lost. */
+  emitLog(line: AlgorithmLog): void;
   readonly connected: boolean;
+  /** Counts the connections: another number means another connection. 0 before the first. */
+  readonly connection: number;
 }
 
 export interface EventHandlers {

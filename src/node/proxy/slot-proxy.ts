@@ -2,9 +2,12 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import { chmod, mkdir, rm } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import path from 'node:path';
+import { Readable } from 'node:stream';
 import { toV6Error, V6Error } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
-import type { ProxyUpstream } from '../interfaces/proxy-upstream.ts';
+import { type Payloads, plainPayloads } from '../encryption/payloads.ts';
+import type { ProxyUpstream, UpstreamRequest } from '../interfaces/proxy-upstream.ts';
+import { type BodyWork, bodyWorkOf, decryptResults, encryptTask } from './encrypted-bodies.ts';
 import { isPublicRequest, tokenTaskOf, upstreamPath } from './request-check.ts';
 
 /** The run that may call through a slot. */
@@ -41,12 +44,18 @@ export class SlotProxy {
   readonly #maxBodyBytes: number;
   readonly #servers = new Map<number, Server>();
   readonly #callers = new Map<number, ProxyCaller>();
+  #payloads: Payloads = plainPayloads;
 
   constructor(upstream: ProxyUpstream, logger: Logger, options: SlotProxyOptions) {
     this.#upstream = upstream;
     this.#logger = logger;
     this.#folder = options.folder;
     this.#maxBodyBytes = options.maxBodyBytes ?? MAX_BODY_BYTES;
+  }
+
+  /** How inputs and results travel in the collaboration; without it, as algorithms write them. */
+  usePayloads(payloads: Payloads): void {
+    this.#payloads = payloads;
   }
 
   /** Path of a slot's socket. */
@@ -140,21 +149,47 @@ export class SlotProxy {
     const target = upstreamPath(request.url ?? '/');
     const method = request.method ?? 'GET';
     if (!isPublicRequest(method, target)) this.#checkCaller(index, request.headers.authorization);
-    const contentLength = bodyLength(request, this.#maxBodyBytes);
+    const work = this.#payloads.encrypted ? bodyWorkOf(method, target) : 'none';
+    if (work === 'blob') throw noBlobs();
     const answer = await this.#upstream.forward({
       method,
       path: target,
       authorization: request.headers.authorization,
       contentType: request.headers['content-type'],
-      contentLength,
-      body: contentLength === 0 ? undefined : bounded(request, this.#maxBodyBytes),
+      ...(await this.#bodyOf(request, work, signal)),
       signal,
     });
+    if (work === 'results' && answer.status === 200) {
+      const body = decryptResults(await this.#collect(answer.body), this.#payloads);
+      response.writeHead(200, { 'content-type': answer.contentType });
+      response.end(body);
+      return;
+    }
     response.writeHead(answer.status, { 'content-type': answer.contentType });
     for await (const chunk of answer.body) {
       if (!response.write(chunk)) await drained(response, signal);
     }
     response.end();
+  }
+
+  async #bodyOf(
+    request: IncomingMessage,
+    work: BodyWork,
+    signal: AbortSignal,
+  ): Promise<Pick<UpstreamRequest, 'body' | 'contentLength'>> {
+    const contentLength = bodyLength(request, this.#maxBodyBytes);
+    if (work === 'task') {
+      const body = await encryptTask(await this.#collect(request), this.#payloads, signal);
+      return { body: Readable.from([body]), contentLength: body.length };
+    }
+    if (contentLength === 0) return { body: undefined, contentLength };
+    return { body: bounded(request, this.#maxBodyBytes), contentLength };
+  }
+
+  async #collect(body: AsyncIterable<Uint8Array>): Promise<Buffer> {
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of bounded(body, this.#maxBodyBytes)) chunks.push(chunk);
+    return Buffer.concat(chunks);
   }
 
   #checkCaller(index: number, authorization: string | undefined): void {
@@ -203,6 +238,15 @@ async function* bounded(body: AsyncIterable<Uint8Array>, limit: number): AsyncIt
     if (total > limit) throw tooLarge(limit);
     yield chunk;
   }
+}
+
+/** The bodies of blobs are streams of their own form, which this node neither encrypts nor decrypts. */
+function noBlobs(): V6Error {
+  return new V6Error(
+    'V6_REQUEST_INVALID',
+    'This node passes no blobs on in an encrypted collaboration: they would travel unencrypted',
+    { hints: ['Send inputs in the body of the task.'] },
+  );
 }
 
 function tooLarge(limit: number): V6Error {

@@ -4,8 +4,10 @@ import type { Engine } from '../../core/engine/engine.ts';
 import type { Scope } from '../../core/labels.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Slot } from '../../core/vpn/slot.ts';
+import type { Payloads } from '../encryption/payloads.ts';
 import type {
   CoordinatorEvents,
+  CoordinatorOrganizations,
   CoordinatorRuns,
   NodeIdentity,
   OpenRun,
@@ -24,7 +26,9 @@ export interface RunDeps {
   readonly config: NodeConfig;
   readonly engine: Pick<Engine, 'containers' | 'images'>;
   readonly runs: CoordinatorRuns;
-  readonly events: Pick<CoordinatorEvents, 'emitStatus'>;
+  readonly organizations: Pick<CoordinatorOrganizations, 'list'>;
+  readonly events: Pick<CoordinatorEvents, 'emitStatus' | 'emitLog' | 'connected' | 'connection'>;
+  readonly payloads: Payloads;
   readonly vpn: Pick<VpnClient, 'applyPortMappings' | 'removePortMappings'>;
   readonly gate: Pick<TunnelGate, 'enabled' | 'ready' | 'acknowledged'>;
   readonly slots: {

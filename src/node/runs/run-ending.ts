@@ -29,8 +29,8 @@ export class RunRefused extends Error {
 export interface RunEnding {
   readonly status: EndStatus;
   readonly log: string;
-  /** base64 */
-  readonly result?: string;
+  /** What the algorithm wrote. */
+  readonly payload?: Uint8Array;
   readonly finishedAt: Date;
 }
 

@@ -132,8 +132,7 @@ async function collect(context: RunContext, ended: ContainerState): Promise<RunE
   const status = ended.exitCode === 0 ? 'completed' : 'crashed';
   try {
     const payload = await context.deps.files.readOutput(context.id);
-    const result = Buffer.from(payload).toString('base64');
-    return { status, log: context.log(output), result, finishedAt };
+    return { status, log: context.log(output), payload, finishedAt };
   } catch (error) {
     context.notes.push(failureNote(toV6Error(error)));
     return { status: 'crashed', log: context.log(output), finishedAt };
@@ -151,8 +150,7 @@ async function endingOfRecord(context: RunContext, record: RunRecord): Promise<R
     finishedAt: new Date(outcome.finishedAt),
   };
   if (outcome.status !== 'completed') return ending;
-  const payload = await context.deps.files.readOutput(record.run);
-  return { ...ending, result: Buffer.from(payload).toString('base64') };
+  return { ...ending, payload: await context.deps.files.readOutput(record.run) };
 }
 
 /** An earlier daemon may have registered ports: the end takes them back. */

@@ -1,6 +1,10 @@
+import { toV6Error } from '../../core/errors.ts';
+import type { RunPatch } from '../interfaces/coordinator.ts';
+import type { EndStatus } from '../interfaces/run-files.ts';
 import { untilAnswered } from '../server-patience.ts';
+import { resultOwner } from './initiator.ts';
 import type { RunContext } from './run-context.ts';
-import type { RunEnding } from './run-ending.ts';
+import { failureNote, type RunEnding } from './run-ending.ts';
 
 /**
  * Undoes the start in reverse, tries every step, and tells the server in between: a port is free only when the server no longer
@@ -21,32 +25,60 @@ export async function finishRun(
     (await attempt(context, 'container', () => deps.engine.containers.remove(container)));
   // A slot with somebody in it is not given to another run.
   if (isGone) deps.slots.release(id);
-  const isTold = await report(context, ending, reporting);
+  const told = await report(context, ending, reporting);
   deps.ports.release(id);
-  if (isTold) await attempt(context, 'files', () => deps.files.remove(id));
+  if (told.isTold) await attempt(context, 'files', () => deps.files.remove(id));
   context.enter('ended');
-  if (!context.isClosed) context.emit(ending.status);
-  deps.logger.info('A run ended', { run: id, task: context.open.task.id, status: ending.status });
+  const { status } = told;
+  if (!context.isClosed) context.emit(status);
+  deps.logger.info('A run ended', { run: id, task: context.open.task.id, status });
 }
 
-/** True when the server has acknowledged the end, or will not hear of it. */
+interface Report {
+  /** The server has acknowledged the end, or will not hear of it. */
+  readonly isTold: boolean;
+  readonly status: EndStatus;
+}
+
 async function report(
   context: RunContext,
   ending: RunEnding,
   signal: AbortSignal,
-): Promise<boolean> {
+): Promise<Report> {
   const { deps, id } = context;
+  let { status } = ending;
   try {
     await context.registration?.withdraw(signal);
-    if (context.isClosed) return true;
-    const { status, finishedAt, log, result } = ending;
-    const patch = { status, finishedAt, log, ...(result === undefined ? {} : { result }) };
+    if (context.isClosed) return { isTold: true, status };
+    const patch = await seal(context, ending, signal);
+    ({ status } = patch);
     await untilAnswered(deps, 'end of a run', signal, () => deps.runs.patch(id, patch, signal));
-    return true;
+    return { isTold: true, status };
   } catch (error) {
-    if (signal.aborted) return false;
+    if (signal.aborted) return { isTold: false, status };
     deps.logger.info('The server did not take the end of a run', { run: id, error });
-    return true;
+    return { isTold: true, status };
+  }
+}
+
+/** The end as it goes to the server. A result that cannot be encrypted for its owner does not go at all: the run has failed. */
+async function seal(
+  context: RunContext,
+  { status, finishedAt, log, payload }: RunEnding,
+  signal: AbortSignal,
+): Promise<RunPatch & { readonly status: EndStatus }> {
+  const { deps, open } = context;
+  if (payload === undefined) return { status, finishedAt, log };
+  try {
+    const result = await untilAnswered(deps, 'result of a run', signal, () =>
+      deps.payloads.seal(payload, resultOwner(open), signal),
+    );
+    return { status, finishedAt, log, result };
+  } catch (error) {
+    signal.throwIfAborted();
+    context.warn('The result of a run cannot be sent', error);
+    const note = `${failureNote(toV6Error(error))}\nThe result of this run was not sent.\n`;
+    return { status: 'failed', finishedAt, log: note + log };
   }
 }
 

@@ -8,6 +8,7 @@ import { untilAnswered } from '../server-patience.ts';
 import { obtainImage } from './algorithm-image.ts';
 import { algorithmSpec } from './algorithm-spec.ts';
 import { awaitListening } from './await-listening.ts';
+import { isInitiatorAllowed } from './initiator.ts';
 import { isImageAllowed } from './policy.ts';
 import type { RunContext } from './run-context.ts';
 import { RunRefused } from './run-ending.ts';
@@ -20,7 +21,8 @@ export async function startRun(context: RunContext): Promise<void> {
   context.enter('initializing');
   const startedAt = deps.clock.now();
   await context.tell({ status: 'initializing', startedAt });
-  checkPolicy(context, image);
+  await checkPolicy(context, image);
+  const input = deps.payloads.open(open.input, `the input of run ${id}`);
   context.enter('pulling');
   const found = await context.as('non-existing Docker image', () =>
     obtainImage(deps.engine.images, image, deps.config.policies, signal),
@@ -30,7 +32,6 @@ export async function startRun(context: RunContext): Promise<void> {
     deps.runs.containerToken(task, image, signal),
   );
   context.token = token;
-  const input = Buffer.from(open.input, 'base64');
   const folder = await deps.files.create(id, { input, token });
   context.enter('waiting for the VPN');
   await deps.gate.ready(signal);
@@ -141,7 +142,20 @@ async function startContainer(context: RunContext, slot: Slot, folder: RunFolder
   return container;
 }
 
-function checkPolicy({ deps }: RunContext, image: string): void {
+async function checkPolicy({ deps, open, signal }: RunContext, image: string): Promise<void> {
+  const isAllowed = await untilAnswered(deps, 'organizations', signal, () =>
+    isInitiatorAllowed(deps, open.task, signal),
+  );
+  if (!isAllowed) {
+    throw new RunRefused(
+      'not allowed',
+      new V6Error('V6_RUN_NOT_ALLOWED', 'This node takes no tasks of who started this one', {
+        hints: [
+          'Ask the node to list the user in policies.allowed_users, or the organization in policies.allowed_organizations.',
+        ],
+      }),
+    );
+  }
   if (isImageAllowed(image, deps.config.policies.allowedAlgorithms)) return;
   throw new RunRefused(
     'not allowed',

@@ -14,8 +14,10 @@ import { TRYING_VERDICT } from '../../../src/node/vpn/verdict.ts';
 import { FakeCoordinator } from '../../fakes/coordinator.ts';
 import { FakeEngine } from '../../fakes/engine.ts';
 import { FakeHostGuard } from '../../fakes/host-guard.ts';
+import { keyPair, publicKeyOf } from '../../fakes/key-pairs.ts';
 import { ManualClock, settled } from '../../fakes/manual-clock.ts';
 import { nodeConfig } from '../../fakes/node-world.ts';
+import { FakePins } from '../../fakes/pins.ts';
 import { FakeRunFiles } from '../../fakes/run-files.ts';
 import { FakeVpnClient } from '../../fakes/vpn-client.ts';
 import { type TempFolder, tempFolder } from '../../support/temp-folder.ts';
@@ -273,12 +275,52 @@ describe('a daemon that cannot start', () => {
   it.each([
     [true, false],
     [false, true],
-    [true, true],
-  ])('refuses encryption (node %s, collaboration %s)', async (encrypted, joint) => {
-    const { daemon, coordinator } = world({ encrypted });
-    coordinator.identity = { ...coordinator.identity, encrypted: joint };
-    await expect(daemon.start(signal)).rejects.toMatchObject({
-      code: 'V6_NODE_ENCRYPTION_MISMATCH',
+  ])(
+    'refuses to start when it and the collaboration disagree about encryption (node %s, collaboration %s)',
+    async (encrypted, joint) => {
+      const { daemon, coordinator } = world({ encrypted });
+      coordinator.identity = { ...coordinator.identity, encrypted: joint };
+      await expect(daemon.start(signal)).rejects.toMatchObject({
+        code: 'V6_NODE_ENCRYPTION_MISMATCH',
+      });
+    },
+  );
+
+  describe('in an encrypted collaboration', () => {
+    const encryptedWorld = () => {
+      const made = world(
+        { encrypted: true },
+        {
+          encryption: {
+            privateKey: keyPair('own').key,
+            pins: new FakePins(),
+            rules: { pinned: new Map(), trustOnFirstUse: true, trustCommand: 'trust' },
+          },
+        },
+      );
+      made.coordinator.identity = { ...made.coordinator.identity, encrypted: true };
+      return made;
+    };
+
+    it('registers its public key, runs tasks, and notices when the server swaps the key', async () => {
+      const { daemon, coordinator, clock, settle } = encryptedWorld();
+      coordinator.setKey(2, '', 'North');
+      await daemon.start(signal);
+      expect(coordinator.known.get(2)?.publicKey).toBe(publicKeyOf('own'));
+      expect(daemon.status().encryption).toMatchObject({ ownKey: 'registered', refused: [] });
+      coordinator.setKey(2, publicKeyOf('other'));
+      await clock.turn(300_000);
+      await settle();
+      expect(daemon.status().encryption).toMatchObject({ ownKey: 'replaced' });
+      await daemon.stop();
+    });
+
+    it('does not start, and replaces nothing, when the server has another key', async () => {
+      const { daemon, coordinator, engine } = encryptedWorld();
+      coordinator.setKey(2, publicKeyOf('other'), 'North');
+      await expect(daemon.start(signal)).rejects.toMatchObject({ code: 'V6_ENCRYPTION_OWN_KEY' });
+      expect(coordinator.known.get(2)?.publicKey).toBe(publicKeyOf('other'));
+      expect(engine.held()).toEqual({ containers: [], networks: [] });
     });
   });
 

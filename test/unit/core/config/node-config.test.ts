@@ -54,6 +54,7 @@ docker_services:
       apiPath: '/api',
       databases: [{ label: 'default', uri: '/data/default.csv', type: 'csv' }],
       encrypted: true,
+      encryption: { privateKey: undefined, pinnedKeys: new Map(), trustOnFirstUse: true },
       vpnSubnet: '10.76.0.0/16',
       isolatedRange: undefined,
       uplinkNetwork: undefined,
@@ -61,6 +62,8 @@ docker_services:
       maxRuns: 16,
       policies: {
         allowedAlgorithms: [String.raw`^harbor2\.vantage6\.ai/.*`],
+        allowedUsers: [],
+        allowedOrganizations: [],
         requireAlgorithmPull: false,
       },
       algorithmEnv: { THREADS: '4' },
@@ -72,13 +75,43 @@ docker_services:
   });
 
   it.each([
-    ['allowed_users', '[2]'],
-    ['allowed_organizations', '[north]'],
+    ['allowed_users', '[2, alice]'],
+    ['allowed_organizations', '{a: b}'],
     ['allowed_algorithm_stores', 'https://store.example.test'],
-  ])('refuses policies.%s, which it would not enforce', (key, value) => {
+  ])('refuses policies.%s where it could not enforce it: %s', (key, value) => {
     const error = failure(`${BASE}\npolicies:\n  ${key}: ${value}\n`);
     expect(error.code).toBe('V6_CONFIG_INVALID');
     expect(error.message).toContain(`policies.${key}`);
+  });
+
+  it('reads who may start tasks, by numbers and texts alike', () => {
+    const { policies } = parseNodeConfig(
+      `${BASE}\npolicies:\n  allowed_users: [2, '3']\n  allowed_organizations: [4, '5', North]\n`,
+      FILE,
+    );
+    expect(policies).toMatchObject({
+      allowedUsers: [2, 3],
+      allowedOrganizations: ['4', '5', 'North'],
+    });
+  });
+
+  it('reads the private key and pinned keys', () => {
+    const colons = 'AB:'.repeat(32).slice(0, -1);
+    const { encryption } = parseNodeConfig(
+      `${BASE}\nencryption:\n  enabled: true\n  private_key: /k.pem\n  trust_on_first_use: no\n  pinned_keys: {3: '${colons}'}\n`,
+      FILE,
+    );
+    expect(encryption).toEqual({
+      privateKey: '/k.pem',
+      pinnedKeys: new Map([[3, 'ab'.repeat(32)]]),
+      trustOnFirstUse: false,
+    });
+  });
+
+  it.each(['[1]', '{north: x}', '{3: abc}', '{3: 12}'])('refuses pinned_keys: %s', (value) => {
+    const error = failure(`${BASE}\nencryption: {enabled: true, pinned_keys: ${value}}\n`);
+    expect(error.code).toBe('V6_CONFIG_INVALID');
+    expect(error.message).toContain('encryption.pinned_keys');
   });
 
   it('reads our own keys', () => {

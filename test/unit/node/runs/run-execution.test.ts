@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { decodeEnv } from '../../../../src/core/protocol/algorithm-env.ts';
 import { tokenFor } from '../../../fakes/coordinator.ts';
-import { NodeWorld } from '../../../fakes/node-world.ts';
+import { NodeWorld, nodeConfig } from '../../../fakes/node-world.ts';
 
 const nothingIsHeld = (world: NodeWorld): void => {
   expect(world.engine.held().containers).toEqual([]);
@@ -133,20 +133,15 @@ describe('a run', () => {
 
   it.each([
     ['no-such-image:1', {}, 'non-existing Docker image', 'V6_IMAGE_NOT_FOUND'],
-    [
-      'echo:1',
-      { policies: { allowedAlgorithms: ['other'], requireAlgorithmPull: false } },
-      'not allowed',
-      'V6_IMAGE_NOT_ALLOWED',
-    ],
-    [
-      'echo:1',
-      { policies: { allowedAlgorithms: undefined, requireAlgorithmPull: true } },
-      'non-existing Docker image',
-      'V6_IMAGE_NOT_FOUND',
-    ],
-  ])('with %s under %j ends as %s', async (image, config, status, code) => {
-    const world = await new NodeWorld({ config }).ready();
+    ['echo:1', { allowedAlgorithms: ['other'] }, 'not allowed', 'V6_IMAGE_NOT_ALLOWED'],
+    ['echo:1', { requireAlgorithmPull: true }, 'non-existing Docker image', 'V6_IMAGE_NOT_FOUND'],
+    ['echo:1', { allowedUsers: [7, 8] }, 'not allowed', 'V6_RUN_NOT_ALLOWED'],
+    ['echo:1', { allowedOrganizations: ['7', 'South'] }, 'not allowed', 'V6_RUN_NOT_ALLOWED'],
+  ])('with %s under %j ends as %s', async (image, policies, status, code) => {
+    const world = await new NodeWorld({
+      config: { policies: { ...nodeConfig().policies, ...policies } },
+    }).ready();
+    world.coordinator.setKey(2, '', 'North');
     const run = world.coordinator.add({ image });
     await world.sync();
     expect(run).toMatchObject({ status, ends: 1 });
