@@ -66,7 +66,13 @@ export const collaboration = component(
 export const study = component(
   'Study',
   'Some of the organizations of a collaboration.',
-  z.object({ id, name: text, collaboration: relation, organizations: link, tasks: link }),
+  z.object({
+    id,
+    name: text,
+    collaboration: relation,
+    organizations: z.union([link, z.array(organization)]),
+    tasks: link,
+  }),
 );
 
 const nodeFields = {
@@ -100,6 +106,8 @@ const userFields = {
   lastname: text,
   email: text,
   type: z.literal('user'),
+  status: z.null(),
+  ip: z.null(),
   last_seen: optionalDate,
   organization: relation,
   roles: link,
@@ -137,8 +145,10 @@ export const role = component(
     id,
     name: text,
     description: text,
-    is_default_role: z.boolean(),
-    organization: relation.nullable(),
+    is_default_role: z.boolean().describe('One of those that every server has.'),
+    organization: relation.nullable().describe('Null: for all organizations.'),
+    rules: link,
+    users: link,
   }),
 );
 

@@ -47,6 +47,11 @@ export const FIELDS: Readonly<Record<string, string>> = {
   lastname: 'Last name.',
   roles: 'Ids of roles.',
   rules: 'Ids of rules.',
+  role_id: 'A role.',
+  rule_id: 'A rule, given directly or through a role.',
+  include_root: 'Roles that belong to no organization too.',
+  last_seen_from: 'Last seen at this time or later. Naive times are UTC.',
+  last_seen_till: 'Last seen at this time or earlier.',
   include_permissions: 'Add what the user may do.',
   // Nodes
   status: 'Status.',

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import * as entity from './entities.ts';
 import { done, EVERYONE, type Operations, page, USERS } from './operation.ts';
+import { RIGHT_OPERATIONS } from './rights.ts';
 
 const USER_AND_NODE = ['user', 'node'] as const;
 
@@ -157,13 +158,6 @@ const users: Operations = {
     callers: USERS,
     answers: done,
   },
-  'GET /role': {
-    tag: 'Roles',
-    summary: 'List roles',
-    callers: USERS,
-    ...page(entity.role),
-    errors: [404],
-  },
 };
 
 /** Organizations, collaborations, nodes, users and their rights. */
@@ -172,4 +166,5 @@ export const PARTY_OPERATIONS: Operations = {
   ...collaborations,
   ...nodes,
   ...users,
+  ...RIGHT_OPERATIONS,
 };
