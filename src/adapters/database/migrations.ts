@@ -3,12 +3,14 @@ import { type Migration, Migrator } from 'kysely/migration';
 import { V6Error } from '../../core/errors.ts';
 import { initial } from './migrations/0001-initial.ts';
 import { rulesAndStudies } from './migrations/0003-rules-and-studies.ts';
+import { accounts } from './migrations/0004-accounts.ts';
 import type { Schema } from './schema.ts';
 
 /** All changes of the schema, oldest first. A released one is never edited: add another. They stand here and not in files, so that they can be bundled. */
 const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0001-initial': initial,
   '0003-rules-and-studies': rulesAndStudies,
+  '0004-accounts': accounts,
 };
 
 /** Brings the schema up to date; nothing to do is fine. Throws V6_DATABASE, also for a database that a newer v6 wrote. */

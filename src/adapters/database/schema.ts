@@ -97,4 +97,25 @@ export interface Schema {
     profile: string | null;
     expires_at: string | null;
   };
+  session: {
+    id: string;
+    account_id: number;
+    sequence: number;
+    confirmed: number;
+    source: string | null;
+    created_at: string;
+    rotated_at: string;
+    expires_at: string;
+    ended_at: string | null;
+  };
+  second_factor: {
+    user_id: number;
+    secret: string | null;
+    pending: string | null;
+    last_step: number;
+  };
+  recovery: { digest: string; user_id: number; purpose: string; expires_at: string };
+  mail: { user_id: number; kind: string; sent_at: string };
+  attempt: { key: string; count: number; highest: number; slides: number; until: string };
+  known_source: { key: string; seen_at: string };
 }

@@ -84,6 +84,11 @@ export function userStore(db: Kysely<Schema>): UserStore {
       return user && { user, passwordHash: row.password_hash };
     },
 
+    findByEmail: async (email) => {
+      const row = await select(db).where('user.email', '=', email).executeTakeFirst();
+      return row && (await withRoles(db, [row]))[0];
+    },
+
     list: async (filter, page) => {
       const { rows, total } = await listPage(filtered(db, filter), {
         page,

@@ -1,5 +1,11 @@
 import type { RunStatus } from '../../core/protocol/entities.ts';
 import type {
+  AttemptStore,
+  RecoveryStore,
+  SecondFactorStore,
+  SessionStore,
+} from './account-store.ts';
+import type {
   AddressRecord,
   CollaborationRecord,
   ConfigEntry,
@@ -37,6 +43,10 @@ export interface Store {
   readonly ports: PortStore;
   readonly vpnGrants: VpnGrantStore;
   readonly meta: MetaStore;
+  readonly sessions: SessionStore;
+  readonly secondFactors: SecondFactorStore;
+  readonly recoveries: RecoveryStore;
+  readonly attempts: AttemptStore;
   /** Several processes may use the database at once: PostgreSQL. */
   readonly isShared: boolean;
   /**
@@ -185,6 +195,7 @@ export interface UserStore {
   findLogin(
     username: string,
   ): Promise<{ readonly user: UserRecord; readonly passwordHash: string } | undefined>;
+  findByEmail(email: string): Promise<UserRecord | undefined>;
   list(filter: UserFilter, page: PageRequest): Promise<Rows<UserRecord>>;
   create(fields: UserFields): Promise<number>;
   update(
