@@ -11,6 +11,7 @@ import { registerCollaborationRoutes } from './http/routes/collaborations.ts';
 import { registerNodeRoutes } from './http/routes/nodes.ts';
 import { registerOrganizationRoutes } from './http/routes/organizations.ts';
 import { registerPortRoutes } from './http/routes/ports.ts';
+import { registerRecoveryRoutes } from './http/routes/recovery.ts';
 import { registerRoleRoutes } from './http/routes/roles.ts';
 import { registerRuleRoutes } from './http/routes/rules.ts';
 import { registerRunRoutes } from './http/routes/runs.ts';
@@ -19,12 +20,20 @@ import { registerTaskRoutes } from './http/routes/tasks.ts';
 import { registerTokenRoutes } from './http/routes/tokens.ts';
 import { registerUserRoutes } from './http/routes/users.ts';
 import { registerVpnRoutes } from './http/routes/vpn.ts';
+import {
+  connectionOptions,
+  guardConnections,
+  limitRates,
+  refusalLimiter,
+} from './http/transport.ts';
 import { answerClientError, answerExpectations } from './http/wire-errors.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
     /** Reached without an access token. Everything else needs one. */
     isPublic?: boolean;
+    /** Reached over plain http where `require_tls` refuses everything else. */
+    isOpen?: boolean;
   }
 }
 
@@ -35,24 +44,25 @@ const REQUEST_TIMEOUT_MS = 300_000;
 export async function buildApp(deps: AppDeps): Promise<App> {
   const handleError = createErrorHandler(deps.logger);
   const app: App = Fastify({
+    ...connectionOptions(deps.transport, deps.certificate),
     logger: false,
     bodyLimit: 1024 * 1024,
     requestTimeout: REQUEST_TIMEOUT_MS,
     frameworkErrors: handleError,
     clientErrorHandler: answerClientError,
     forceCloseConnections: true,
-    // Behind a proxy on this machine everybody would look like one caller, and one guesser could keep all users out.
-    trustProxy: 'loopback',
     routerOptions: { ignoreTrailingSlash: true },
   }).withTypeProvider<ZodTypeProvider>();
   app.setValidatorCompiler(validatorCompiler);
   app.decorateRequest('identity', undefined);
+  app.decorateRequest('session', undefined);
   acceptEmptyJson(app);
   refuseCompression(app);
   answerExpectations(app.server);
-  addCors(app);
+  await guardConnections(app, deps.transport);
   const knownPaths = rememberPaths(app);
   const documented = collectRoutes(app, deps.apiPath);
+  await limitRates(app, deps.transport);
   addAuthentication(app, deps);
   app.setErrorHandler(handleError);
   app.setNotFoundHandler((request) => {
@@ -63,6 +73,7 @@ export async function buildApp(deps: AppDeps): Promise<App> {
       const routes: Routes = { ...deps, app: scope, render: createRender(deps.apiPath) };
       registerServiceRoutes(routes);
       registerTokenRoutes(routes);
+      registerRecoveryRoutes(routes);
       registerOrganizationRoutes(routes);
       registerCollaborationRoutes(routes);
       registerNodeRoutes(routes);
@@ -109,25 +120,20 @@ function refuseCompression(app: App): void {
   });
 }
 
-/** As upstream's default: any page may ask; who asks is told by the bearer token, never by a cookie. */
-function addCors(app: App): void {
-  app.addHook('onRequest', async (request, reply) => {
-    reply.header('access-control-allow-origin', '*');
-    if (request.method !== 'OPTIONS') return;
-    reply.header('access-control-allow-methods', 'GET, POST, PATCH, PUT, DELETE, OPTIONS');
-    reply.header('access-control-allow-headers', 'authorization, content-type');
-    reply.header('access-control-max-age', '600');
-    return reply.code(200).send({});
-  });
-}
-
 /** Before the body is read: a stranger cannot make us read 64 MiB. */
 function addAuthentication(app: App, deps: AppDeps): void {
+  const countRefusal = refusalLimiter(app);
   app.addHook('onRequest', async (request) => {
     const isRoute = request.routeOptions.url !== undefined;
     if (!isRoute || request.routeOptions.config.isPublic === true) return;
-    const { identity } = await authenticate(deps, request.headers.authorization);
+    const { identity, session } = await authenticate(deps, request.headers.authorization).catch(
+      async (error: unknown) => {
+        await countRefusal(request);
+        throw error;
+      },
+    );
     request.identity = identity;
+    request.session = session;
     if (identity.kind !== 'container') await deps.presence.seen(identity.kind, identity.id);
   });
 }

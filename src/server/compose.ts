@@ -10,12 +10,12 @@ import { buildApp } from './app.ts';
 import { ensureFirstUser } from './auth/first-user.ts';
 import { FIXED_ROLES } from './auth/roles.ts';
 import { checkSecretBelongs, loadServerKeys, type ServerKeys } from './auth/secret.ts';
-import { createTokens, lifetimes } from './auth/tokens.ts';
+import { composeAccounts } from './compose-accounts.ts';
+import { type TlsServer, watchCertificate } from './http/certificate.ts';
 import type { PortalConnector } from './interfaces/portal-connector.ts';
 import type { Store } from './interfaces/store.ts';
 import { createServerLogger } from './logging.ts';
 import { createEventHub } from './services/events.ts';
-import { createLogin } from './services/login.ts';
 import { createPresence } from './services/presence.ts';
 import { createVpnService, type VpnService } from './services/vpn.ts';
 import { attachSockets } from './socket/server.ts';
@@ -34,11 +34,13 @@ export interface StartServerInput {
 }
 
 export interface RunningServer {
-  /** `http://address:port` with api path; loopback when it listens everywhere. */
+  /** `http://address:port` or `https://…`, with api path; loopback when it listens everywhere. */
   readonly url: string;
   readonly port: number;
   /** Path of the file with the first user's password; undefined when there were users already. */
   readonly passwordFile: string | undefined;
+  /** Reads certificate and key again; bad ones are logged, and the old ones stay. Without TLS nothing. */
+  reload(): void;
   /** Ends connections and closes the database. Repeating it is fine. */
   stop(): Promise<void>;
 }
@@ -72,11 +74,9 @@ interface ListenInput extends StartServerInput {
 async function listen(input: ListenInput): Promise<RunningServer> {
   const { config, store, keys, logger, clock = systemClock } = input;
   const events = createEventHub(logger);
-  const tokens = createTokens({
-    key: keys.jwt,
-    ...lifetimes(config.tokenExpiresHours, config.refreshTokenExpiresHours),
-    clock,
-  });
+  const certificates = config.transport.tls && watchCertificate(config.transport.tls, logger);
+  const accounts = await composeAccounts({ config, store, keys, clock, logger, events });
+  const { tokens } = accounts;
   const graceMs = input.offlineGraceMs ?? 5000;
   const presence = createPresence({ store, events, clock, logger, graceMs });
   const app = await buildApp({
@@ -86,7 +86,11 @@ async function listen(input: ListenInput): Promise<RunningServer> {
     presence,
     clock,
     logger,
-    login: createLogin({ store, tokens, clock, apiKeyDigestKey: keys.apiKey }),
+    login: accounts.login,
+    sessions: accounts.sessions,
+    recovery: accounts.recovery,
+    transport: config.transport,
+    certificate: certificates?.current,
     vpn: vpnOf(input, clock),
     apiKeyDigestKey: keys.apiKey,
     apiPath: config.apiPath,
@@ -101,12 +105,16 @@ async function listen(input: ListenInput): Promise<RunningServer> {
     logger,
     clock,
     ready,
+    transport: config.transport,
   });
+  certificates?.follow((changed) => (app.server as Server & TlsServer).setSecureContext(changed));
   const close = async (): Promise<void> => {
+    certificates?.close();
     await sockets.close();
     // After the sockets, whose ends would start new waits.
     presence.close();
     await app.close();
+    await accounts.mails.close();
   };
   try {
     await app.listen({ host: config.ip, port: config.port });
@@ -117,7 +125,8 @@ async function listen(input: ListenInput): Promise<RunningServer> {
   // The port is ours, so no other process serves this database: nobody is connected yet.
   await store.nodes.setAllOffline();
   open();
-  return running(input, portOf(app.server) ?? config.port, close);
+  const reload = (): void => certificates?.reload();
+  return running(input, portOf(app.server) ?? config.port, { close, reload });
 }
 
 function vpnOf(
@@ -134,10 +143,11 @@ function vpnOf(
 function running(
   { config, store, logger, passwordFile }: ListenInput,
   port: number,
-  close: () => Promise<void>,
+  { close, reload }: { readonly close: () => Promise<void>; readonly reload: () => void },
 ): RunningServer {
   const host = ['0.0.0.0', '::', ''].includes(config.ip) ? '127.0.0.1' : config.ip;
-  const url = `http://${host.includes(':') ? `[${host}]` : host}:${port}${config.apiPath}`;
+  const scheme = config.transport.tls === undefined ? 'http' : 'https';
+  const url = `${scheme}://${host.includes(':') ? `[${host}]` : host}:${port}${config.apiPath}`;
   logger.info('Server is ready', { url, vpn: config.vpn !== undefined });
   let stopped: Promise<void> | undefined;
   const stop = async (): Promise<void> => {
@@ -149,6 +159,7 @@ function running(
     url,
     port,
     passwordFile,
+    reload,
     stop: () => {
       stopped ??= stop();
       return stopped;

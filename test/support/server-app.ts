@@ -1,4 +1,9 @@
 import { openStore } from '../../src/adapters/database/open.ts';
+import { type AccountSettings, DEFAULT_ACCOUNTS } from '../../src/core/config/server-accounts.ts';
+import {
+  DEFAULT_TRANSPORT,
+  type TransportSettings,
+} from '../../src/core/config/server-transport.ts';
 import type { Logger } from '../../src/core/logger.ts';
 import { buildApp } from '../../src/server/app.ts';
 import { hashPassword } from '../../src/server/auth/passwords.ts';
@@ -6,11 +11,12 @@ import { FIXED_ROLES } from '../../src/server/auth/roles.ts';
 import { createTokens } from '../../src/server/auth/tokens.ts';
 import type { NodeRecord } from '../../src/server/interfaces/records.ts';
 import type { Store } from '../../src/server/interfaces/store.ts';
+import { createAccounts } from '../../src/server/services/accounts.ts';
 import { createEventHub, type ServerEvent } from '../../src/server/services/events.ts';
-import { createLogin } from '../../src/server/services/login.ts';
 import { createNode } from '../../src/server/services/nodes.ts';
 import { createPresence } from '../../src/server/services/presence.ts';
 import { createVpnService } from '../../src/server/services/vpn.ts';
+import { FakeMailer } from '../fakes/mailer.ts';
 import { ManualClock } from '../fakes/manual-clock.ts';
 import { FakePortalConnector } from '../fakes/portal-connector.ts';
 import { checkAnswers } from './answer-checker.ts';
@@ -32,6 +38,14 @@ export const PASSWORD = 'Right-pass-1';
 export const IMAGE = 'registry.example/echo:1';
 export const INPUT = Buffer.from('{"method":"echo"}').toString('base64');
 
+export interface TestServerOptions {
+  readonly hasVpn?: boolean;
+  /** Mail goes to `mailer`. */
+  readonly hasMail?: boolean;
+  readonly accounts?: Partial<AccountSettings>;
+  readonly transport?: Partial<TransportSettings>;
+}
+
 /** Logs into a list. */
 export function recordingLogger(): { logger: Logger; lines: string[] } {
   const lines: string[] = [];
@@ -45,7 +59,7 @@ export function recordingLogger(): { logger: Logger; lines: string[] } {
  * The REST interface on a database in memory, a clock that stands still and a portal in memory. An answer that is not as the
  * OpenAPI document says makes the request fail.
  */
-export async function createTestServer(options: { readonly hasVpn?: boolean } = {}) {
+export async function createTestServer(options: TestServerOptions = {}) {
   const clock = new ManualClock();
   const { logger, lines } = recordingLogger();
   const store = await openStore({ uri: 'sqlite:///:memory:', dataDir: '/', roles: FIXED_ROLES });
@@ -53,13 +67,27 @@ export async function createTestServer(options: { readonly hasVpn?: boolean } = 
   const events: ServerEvent[] = [];
   hub.subscribe((event) => events.push(event));
   const tokens = createTokens({ key: KEY, accessSeconds: 3600, refreshSeconds: 7200, clock });
-  const login = createLogin({ store, tokens, clock, apiKeyDigestKey: KEY });
+  const mailer = new FakeMailer();
+  const accounts = createAccounts({
+    store,
+    tokens,
+    clock,
+    events: hub,
+    logger,
+    keys: { apiKey: KEY, secondFactors: KEY, accounts: KEY },
+    settings: { ...DEFAULT_ACCOUNTS, ...options.accounts },
+    mailer: options.hasMail === true ? mailer : undefined,
+  });
+  const { login, sessions, recovery, mails } = accounts;
   const presence = createPresence({ store, events: hub, clock, logger, graceMs: 1000 });
   const portal = new FakePortalConnector(() => clock.now());
   const app = await buildApp({
     store,
     tokens,
     login,
+    sessions,
+    recovery,
+    transport: { ...DEFAULT_TRANSPORT, ...options.transport },
     events: hub,
     presence,
     clock,
@@ -96,6 +124,9 @@ export async function createTestServer(options: { readonly hasVpn?: boolean } = 
     events,
     tokens,
     login,
+    sessions,
+    mails,
+    mailer,
     presence,
     portal,
     lines,
@@ -159,7 +190,7 @@ export async function addNode(
  * Three organizations: North and South work together in Trial (1), North and East in Other (2). Users: root (Root), nora
  * (Researcher of North), vera (Viewer of North), enno (Researcher of East).
  */
-export async function createWorld(options: { readonly hasVpn?: boolean } = {}) {
+export async function createWorld(options: TestServerOptions = {}) {
   const server = await createTestServer(options);
   const { store } = server;
   const home = await addOrganization(store, 'root');

@@ -48,6 +48,7 @@ export default class ServerRun extends V6Command<ServerRan> {
     const stopped = nextSignal();
     const server = await startServer({ config, dataDir: context.dataDir });
     const leave = await announceServer(context, { url: server.url, logFile: flags['log-file'] });
+    process.on('SIGHUP', () => server.reload());
     const stoppedBy = await stopped;
     await server.stop();
     await leave();

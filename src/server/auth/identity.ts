@@ -2,7 +2,7 @@ import { V6Error } from '../../core/errors.ts';
 import type { NodeRecord, RuleRecord, UserRecord } from '../interfaces/records.ts';
 import type { Store } from '../interfaces/store.ts';
 import { rulesOf } from './rules.ts';
-import type { Subject, Tokens, TokenType } from './tokens.ts';
+import type { Subject, TokenSession, Tokens } from './tokens.ts';
 
 export interface UserIdentity {
   readonly kind: 'user';
@@ -44,6 +44,8 @@ export interface Authenticated {
   readonly identity: Identity;
   /** End of the token; undefined for containers. */
   readonly expiresAt: Date | undefined;
+  /** The login that the token comes from; undefined for containers. */
+  readonly session: TokenSession | undefined;
 }
 
 /**
@@ -53,17 +55,46 @@ export interface Authenticated {
 export async function authenticate(
   deps: { readonly store: Store; readonly tokens: Tokens },
   authorization: string | undefined,
-  type: TokenType = 'access',
 ): Promise<Authenticated> {
-  const token = /^Bearer (\S+)$/i.exec(authorization ?? '')?.[1];
-  if (token === undefined) {
-    throw new V6Error('V6_AUTH_REQUIRED', 'The request carries no bearer token', {
-      hints: ['Log in first.'],
-    });
-  }
-  const subject = await deps.tokens.read(token, type);
+  const subject = await deps.tokens.read(bearerOf(authorization), 'access');
   const identity = await findIdentity(deps.store, subject);
-  return { identity, expiresAt: subject.kind === 'container' ? undefined : subject.expiresAt };
+  if (subject.kind === 'container') return { identity, expiresAt: undefined, session: undefined };
+  await checkSession(deps.store, subject);
+  return { identity, expiresAt: subject.expiresAt, session: subject.session };
+}
+
+/** The token of an authorization header. Throws V6_AUTH_REQUIRED. */
+export function bearerOf(authorization: string | undefined): string {
+  const token = /^Bearer (\S+)$/i.exec(authorization ?? '')?.[1];
+  if (token !== undefined) return token;
+  throw new V6Error('V6_AUTH_REQUIRED', 'The request carries no bearer token', {
+    hints: ['Log in first.'],
+  });
+}
+
+/** Sessions that were never refreshed or ended are not in the table. */
+async function checkSession(store: Store, { session: used }: AccountSubject): Promise<void> {
+  const session = used && (await store.sessions.find(used.id));
+  if (used === undefined || session === undefined) return;
+  if (session.endedAt !== null) throw ownerGone('session');
+  // The answer to the last refresh has arrived: its predecessor is no longer a repetition.
+  if (used.sequence === session.sequence && session.confirmed < used.sequence)
+    await store.sessions.confirm(session.id, used.sequence);
+}
+
+type AccountSubject = Exclude<Subject, { kind: 'container' }>;
+
+/** The user or node of a token, as long as its tokens were not ended. Throws V6_AUTH_REQUIRED. */
+export async function accountOf(
+  store: Store,
+  subject: AccountSubject,
+): Promise<UserRecord | NodeRecord> {
+  const account =
+    subject.kind === 'node'
+      ? await store.nodes.find(subject.id)
+      : await store.users.find(subject.id);
+  if (account === undefined || isEnded(account, subject)) throw ownerGone(subject.kind);
+  return account;
 }
 
 async function findIdentity(store: Store, subject: Subject): Promise<Identity> {
@@ -95,10 +126,13 @@ export async function effectiveRules(
   return rulesOf([...ofRoles, ...user.ruleIds]);
 }
 
+/** Of tokens that another program made with our key: they end with the first change of a password or key. */
+const FIRST_GENERATION = 1;
+
 const isEnded = (
   record: { readonly tokenGeneration: number },
   subject: { readonly generation: number | undefined },
-): boolean => subject.generation !== undefined && subject.generation !== record.tokenGeneration;
+): boolean => (subject.generation ?? FIRST_GENERATION) !== record.tokenGeneration;
 
 async function findContainer(
   store: Store,

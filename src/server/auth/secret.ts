@@ -15,6 +15,10 @@ export interface ServerKeys {
   readonly apiKey: Buffer;
   /** Encrypts what the portal gave us. */
   readonly vpnTokens: Buffer;
+  /** Encrypts the secrets of second factors. */
+  readonly secondFactors: Buffer;
+  /** Digests what mails carry, and who tries to log in from where. */
+  readonly accounts: Buffer;
 }
 
 /**
@@ -30,6 +34,8 @@ export function loadServerKeys(dataDir: string, jwtSecretKey: string | undefined
     jwt: jwtSecretKey === undefined ? derive('jwt') : new TextEncoder().encode(jwtSecretKey),
     apiKey: derive('api-key'),
     vpnTokens: derive('vpn-tokens'),
+    secondFactors: derive('second-factors'),
+    accounts: derive('accounts'),
   };
 }
 

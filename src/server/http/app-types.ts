@@ -8,18 +8,22 @@ import type {
 } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { Clock } from '../../core/clock.ts';
+import type { TransportSettings } from '../../core/config/server-transport.ts';
 import { V6Error } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Cidr } from '../../core/net/ipv4.ts';
 import type { Identity } from '../auth/identity.ts';
 import { requireKind } from '../auth/permissions.ts';
-import type { Tokens } from '../auth/tokens.ts';
+import type { TokenSession, Tokens } from '../auth/tokens.ts';
 import type { Store } from '../interfaces/store.ts';
 import type { Events } from '../services/events.ts';
 import type { Login } from '../services/login.ts';
 import type { Presence } from '../services/presence.ts';
+import type { Recovery } from '../services/recovery.ts';
+import type { Sessions } from '../services/sessions.ts';
 import type { VpnService } from '../services/vpn.ts';
 import type { Render } from './render.ts';
+import type { Certificate } from './transport.ts';
 
 export type App = FastifyInstance<
   RawServerDefault,
@@ -44,6 +48,11 @@ export interface AppDeps {
   /** `/api` or empty. */
   readonly apiPath: string;
   readonly vpnTrustedNetworks: readonly Cidr[];
+  readonly sessions: Sessions;
+  readonly recovery: Recovery;
+  readonly transport: TransportSettings;
+  /** Undefined: plain http. */
+  readonly certificate?: Certificate | undefined;
 }
 
 /** What a file of routes is handed. */
@@ -56,6 +65,8 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** Set for routes with `onRequest: authenticated`. */
     identity: Identity | undefined;
+    /** The login that the token comes from; undefined for containers. */
+    session: TokenSession | undefined;
   }
 }
 

@@ -44,10 +44,16 @@ export function createErrorHandler(logger: Logger) {
         reason: error.message,
       });
     }
-    if (error.code === 'V6_REQUEST_RATE') reply.header('retry-after', '60');
+    if (error.code === 'V6_REQUEST_RATE') reply.header('retry-after', retryAfter(error));
     if (error.entry.httpStatus === 401) reply.header('www-authenticate', 'Bearer');
     void reply.code(statusOf(thrown, error)).send(bodyOf(error));
   };
+}
+
+/** In seconds. */
+function retryAfter({ details }: V6Error): string {
+  const { retryAfterSeconds: seconds } = details;
+  return typeof seconds === 'number' ? String(seconds) : '60';
 }
 
 /** `msg` carries the next step too: Python clients print nothing else. */

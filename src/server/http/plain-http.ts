@@ -1,47 +1,51 @@
-import { BlockList, isIPv4 } from 'node:net';
+import type { FastifyRequest } from 'fastify';
+import { LOOPBACK } from '../../core/config/server-transport.ts';
 import { V6Error } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Cidr } from '../../core/net/ipv4.ts';
+import { isListed, isSecure, networkList } from './connection.ts';
+
+type Incoming = Pick<FastifyRequest, 'ip' | 'raw'>;
 
 /**
- * A client config holds a private key, and we speak plain http (a proxy in front speaks TLS): it goes to loopback and private
- * addresses only (RFC 1918, RFC 4193). Private ones are warned of once each unless they are in a trusted network.
- * The guard throws V6_VPN_PLAIN_HTTP. It looks at the peer of the connection, never at a header that a caller may set.
+ * A client config holds a private key. Without TLS it goes to loopback and private addresses only (RFC 1918, RFC 4193, and link-local
+ * ones of IPv6); private ones are warned of once each unless they are in a trusted network. Behind a trusted proxy the address is the
+ * client's, and a proxy that took the request over https has to say so.
+ * The guard throws V6_VPN_PLAIN_HTTP.
  */
 export function createPlainHttpGuard(options: {
   readonly trusted: readonly Cidr[];
+  readonly proxies: readonly string[];
   readonly logger: Pick<Logger, 'warn'>;
-}): (peer: string | undefined) => void {
-  const loopback = listOf(['127.0.0.0/8', '::1/128']);
-  const isPrivate = listOf(['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', 'fc00::/7']);
-  const trusted = listOf(options.trusted);
+}): (request: Incoming) => void {
+  const loopback = networkList(LOOPBACK);
+  const isPrivate = networkList([
+    '10.0.0.0/8',
+    '172.16.0.0/12',
+    '192.168.0.0/16',
+    'fc00::/7',
+    'fe80::/10',
+  ]);
+  const trusted = networkList(options.trusted);
+  const proxies = networkList(options.proxies);
   const warned = new Set<string>();
-  return (peer) => {
-    const address = (peer ?? '').replace(/^::ffff:(?=\d+\.)/, '');
-    if (address !== '' && (has(loopback, address) || has(trusted, address))) return;
-    if (address === '' || !has(isPrivate, address)) {
+  return (request) => {
+    if (isSecure(request.raw, proxies)) return;
+    const client = request.ip.replace(/^::ffff:(?=\d+\.)/i, '');
+    if (isListed(loopback, client) || isListed(trusted, client)) return;
+    if (!isListed(isPrivate, client)) {
       throw new V6Error('V6_VPN_PLAIN_HTTP', 'A client config is not sent over plain http', {
-        hints: ['Put a proxy with TLS in front of the server, on this machine.'],
-        details: { peer: address },
+        hints: [
+          'Set tls in the configuration of the server, or put a proxy with TLS in front of it that sends X-Forwarded-Proto.',
+        ],
+        details: { peer: client },
       });
     }
-    if (warned.has(address) || warned.size > 1000) return;
-    warned.add(address);
+    if (warned.has(client) || warned.size > 1000) return;
+    warned.add(client);
     options.logger.warn('A client config goes over plain http inside a private network', {
       code: 'V6_VPN_PLAIN_HTTP',
-      peer: address,
+      peer: client,
     });
   };
 }
-
-function listOf(networks: readonly string[]): BlockList {
-  const list = new BlockList();
-  for (const network of networks) {
-    const [address = '', length = ''] = network.split('/');
-    list.addSubnet(address, Number(length), isIPv4(address) ? 'ipv4' : 'ipv6');
-  }
-  return list;
-}
-
-const has = (list: BlockList, address: string): boolean =>
-  list.check(address, isIPv4(address) ? 'ipv4' : 'ipv6');

@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
+import { seal, unseal } from '../auth/sealed.ts';
 import type { PortalTokens } from '../interfaces/portal-connector.ts';
 import type { VpnGrantRecord } from '../interfaces/records.ts';
 import type { Store } from '../interfaces/store.ts';
@@ -26,8 +26,8 @@ export function grantsOf({ store, key }: { readonly store: Store; readonly key: 
       return (
         record && {
           nodeId,
-          current: open(key, nodeId, record.current),
-          previous: open(key, nodeId, record.previous),
+          current: openTokens(key, nodeId, record.current),
+          previous: openTokens(key, nodeId, record.previous),
           profile: record.profile ?? undefined,
           expiresAt: record.expiresAt ?? undefined,
         }
@@ -36,8 +36,8 @@ export function grantsOf({ store, key }: { readonly store: Store; readonly key: 
     save: async (grant) => {
       const record: VpnGrantRecord = {
         nodeId: grant.nodeId,
-        current: seal(key, grant.nodeId, grant.current),
-        previous: seal(key, grant.nodeId, grant.previous),
+        current: sealTokens(key, grant.nodeId, grant.current),
+        previous: sealTokens(key, grant.nodeId, grant.previous),
         profile: grant.profile ?? null,
         expiresAt: grant.expiresAt ?? null,
       };
@@ -46,33 +46,18 @@ export function grantsOf({ store, key }: { readonly store: Store; readonly key: 
   };
 }
 
-/** AES-256-GCM; the node's id is authenticated too, so that a row cannot be moved to another node. */
-function seal(key: Buffer, nodeId: number, tokens: PortalTokens | undefined): string | null {
-  if (tokens === undefined) return null;
-  const nonce = randomBytes(12);
-  const cipher = createCipheriv('aes-256-gcm', key, nonce).setAAD(Buffer.from(String(nodeId)));
-  const text = Buffer.concat([cipher.update(JSON.stringify(tokens), 'utf8'), cipher.final()]);
-  return Buffer.concat([nonce, cipher.getAuthTag(), text]).toString('base64');
+function sealTokens(key: Buffer, nodeId: number, tokens: PortalTokens | undefined): string | null {
+  return tokens === undefined ? null : seal(key, String(nodeId), JSON.stringify(tokens));
 }
 
 /** Undefined for what cannot be read any more: the node then gets a new authorization. */
-function open(key: Buffer, nodeId: number, sealed: string | null): PortalTokens | undefined {
-  if (sealed === null) return undefined;
-  try {
-    const bytes = Buffer.from(sealed, 'base64');
-    const decipher = createDecipheriv('aes-256-gcm', key, bytes.subarray(0, 12), {
-      authTagLength: 16,
-    })
-      .setAAD(Buffer.from(String(nodeId)))
-      .setAuthTag(bytes.subarray(12, 28));
-    const text = Buffer.concat([decipher.update(bytes.subarray(28)), decipher.final()]);
-    const { accessToken, refreshToken, accessExpiresAt } = JSON.parse(text.toString()) as {
-      accessToken: string;
-      refreshToken: string;
-      accessExpiresAt: string;
-    };
-    return { accessToken, refreshToken, accessExpiresAt: new Date(accessExpiresAt) };
-  } catch {
-    return undefined;
-  }
+function openTokens(key: Buffer, nodeId: number, sealed: string | null): PortalTokens | undefined {
+  const text = sealed === null ? undefined : unseal(key, String(nodeId), sealed);
+  if (text === undefined) return undefined;
+  const { accessToken, refreshToken, accessExpiresAt } = JSON.parse(text) as {
+    accessToken: string;
+    refreshToken: string;
+    accessExpiresAt: string;
+  };
+  return { accessToken, refreshToken, accessExpiresAt: new Date(accessExpiresAt) };
 }

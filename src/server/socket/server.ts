@@ -2,6 +2,7 @@ import type { Server as HttpServer } from 'node:http';
 import { setTimeout } from 'node:timers/promises';
 import { Server } from 'socket.io';
 import type { Clock } from '../../core/clock.ts';
+import { DEFAULT_TRANSPORT, type TransportSettings } from '../../core/config/server-transport.ts';
 import { isV6Error, V6Error } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import {
@@ -10,6 +11,7 @@ import {
   SOCKET_NAMESPACE,
 } from '../../core/protocol/events.ts';
 import { authenticate, type NodeIdentity } from '../auth/identity.ts';
+import { tlsGuard } from '../http/transport.ts';
 import { killOf, listAll } from '../services/tasks.ts';
 import { broadcast } from './broadcast.ts';
 import { cut } from './cut.ts';
@@ -33,11 +35,14 @@ const MAX_TIMER_MS = 2 ** 31 - 1;
  * is in the header of the first request, as Python nodes send it.
  */
 export function attachSockets(http: HttpServer, deps: SocketDeps): { close(): Promise<void> } {
+  const { transport = DEFAULT_TRANSPORT } = deps;
+  const isAllowed = tlsGuard(transport);
   const io: Server<ClientToServer, ServerToClient, Record<string, never>, SocketData> = new Server(
     http,
     {
       serveClient: false,
-      cors: { origin: true, credentials: true },
+      cors: { origin: originsOf(transport), credentials: true },
+      allowRequest: (message, decide) => decide(null, isAllowed(message)),
       maxHttpBufferSize: 1024 * 1024,
       pingInterval: 25_000,
       pingTimeout: 20_000,
@@ -62,6 +67,10 @@ export function attachSockets(http: HttpServer, deps: SocketDeps): { close(): Pr
     },
   };
 }
+
+/** The caller's own origin stands for all, as upstream has it: `*` and credentials do not go together. */
+const originsOf = ({ corsOrigins }: TransportSettings): true | string[] =>
+  corsOrigins === '*' ? true : [...corsOrigins];
 
 async function admit(
   socket: TaskSocket,

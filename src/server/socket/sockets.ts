@@ -1,5 +1,6 @@
 import type { Namespace, Socket } from 'socket.io';
 import type { Clock } from '../../core/clock.ts';
+import type { TransportSettings } from '../../core/config/server-transport.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { ClientToServer, ServerToClient } from '../../core/protocol/events.ts';
 import type { Authenticated } from '../auth/identity.ts';
@@ -16,6 +17,8 @@ export interface SocketDeps {
   readonly events: EventHub;
   readonly logger: Logger;
   readonly clock: Pick<Clock, 'now'>;
+  /** Origins of pages that may connect, and whether plain http may. Default: all. */
+  readonly transport?: TransportSettings;
   /** Nobody is let in before. */
   readonly ready: Promise<void>;
 }

@@ -7,13 +7,13 @@ export const COMPATIBLE_VERSION = '4.14.0';
 
 /** What has no records: version, health, blob store. */
 export function registerServiceRoutes({ app, store }: Routes): void {
-  app.get('/version', { config: { isPublic: true } }, async () => ({
+  app.get('/version', { config: { isPublic: true, isOpen: true } }, async () => ({
     version: COMPATIBLE_VERSION,
     v6: V6_VERSION,
   }));
 
   // 503 and not 200, so that a load balancer sees it.
-  app.get('/health', { config: { isPublic: true } }, async (_request, reply) => {
+  app.get('/health', { config: { isPublic: true, isOpen: true } }, async (_request, reply) => {
     try {
       await store.check();
       return { database: true };

@@ -1,26 +1,31 @@
+import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
 import { V6Error } from '../../../core/errors.ts';
 import type { TokenAnswer } from '../../../core/protocol/entities.ts';
 import { isApiKey } from '../../auth/api-keys.ts';
-import { authenticate } from '../../auth/identity.ts';
-import { checkPasswordRule } from '../../auth/passwords.ts';
-import { assertCanForNode } from '../../auth/permissions.ts';
-import type { TokenPair } from '../../services/login.ts';
-import { getNode, resetApiKey } from '../../services/nodes.ts';
+import { bearerOf } from '../../auth/identity.ts';
 import { containerToken } from '../../services/runs.ts';
+import type { TokenPair } from '../../services/sessions.ts';
 import { callerOf, type Routes } from '../app-types.ts';
 import { id } from '../fields.ts';
+import { renderDate } from '../render.ts';
 
 const isPublic = { isPublic: true } as const;
 
-/** Logins, refresh, container tokens, passwords and keys. */
+/** Python's client lets users pass a number, which has lost its leading zeros. */
+const code = z.preprocess(
+  (value) => (typeof value === 'number' ? String(value).padStart(6, '0') : value),
+  z.string().max(10),
+);
+
+/** Logins, refresh, sessions, container tokens. */
 export function registerTokenRoutes(routes: Routes): void {
   registerLogins(routes);
+  registerSessions(routes);
   registerContainerToken(routes);
-  registerAccountChanges(routes);
 }
 
-function registerLogins({ app, apiPath, login, store, tokens }: Routes): void {
+function registerLogins({ app, apiPath, login, sessions }: Routes): void {
   const answer = (kind: 'user' | 'node', pair: TokenPair): TokenAnswer => ({
     access_token: pair.access,
     refresh_token: pair.refresh,
@@ -29,20 +34,28 @@ function registerLogins({ app, apiPath, login, store, tokens }: Routes): void {
       ? { user_url: `${apiPath}/user/${pair.id}` }
       : { node_url: `${apiPath}/node/${pair.id}` }),
   });
+  const sendTokens = (reply: FastifyReply, kind: 'user' | 'node', pair: TokenPair): TokenAnswer => {
+    reply.header('jwt-token', pair.access);
+    return answer(kind, pair);
+  };
 
   const userBody = z.strictObject({
     username: z.string().min(1).max(128),
     password: z.string().min(1).max(128),
-    mfa_code: z.string().max(10).nullish(),
+    mfa_code: code.nullish(),
   });
   app.post(
     '/token/user',
     { config: isPublic, schema: { body: userBody } },
     async (request, reply) => {
-      const { username, password } = request.body;
-      const pair = await login.user(username, password, request.ip);
-      reply.header('jwt-token', pair.access);
-      return answer('user', pair);
+      const { username, password, mfa_code: given } = request.body;
+      const credentials = { username, password, code: given || undefined };
+      const result = await login.user(credentials, request.ip);
+      if (result.kind === 'tokens') return sendTokens(reply, 'user', result.pair);
+      if (result.kind === 'code-needed')
+        return { msg: 'Give the code of your authenticator app as mfa_code' };
+      const { qrUri, secret } = result.enrolment;
+      return enrolmentAnswer(qrUri, secret);
     },
   );
 
@@ -50,21 +63,71 @@ function registerLogins({ app, apiPath, login, store, tokens }: Routes): void {
   app.post(
     '/token/node',
     { config: isPublic, schema: { body: nodeBody } },
-    async (request, reply) => {
-      const pair = await login.node(request.body.api_key);
-      reply.header('jwt-token', pair.access);
-      return answer('node', pair);
-    },
+    async (request, reply) =>
+      sendTokens(reply, 'node', await login.node(request.body.api_key, request.ip)),
   );
 
   // Public to the hook, which knows access tokens: here the bearer is a refresh token.
   app.post('/token/refresh', { config: isPublic }, async (request) => {
-    const { authorization } = request.headers;
-    const { identity } = await authenticate({ store, tokens }, authorization, 'refresh');
-    if (identity.kind === 'container')
-      throw new V6Error('V6_AUTH_FORBIDDEN', 'Containers have no refresh token');
-    const account = identity.kind === 'user' ? identity.user : identity.node;
-    return answer(identity.kind, await login.issueFor(account));
+    const { kind, ...pair } = await sessions.refresh(bearerOf(request.headers.authorization));
+    return answer(kind, pair);
+  });
+}
+
+/** What a Python client prints and draws (vantage6 4.14 client, `authenticate`). */
+export const enrolmentAnswer = (qrUri: string, secret: string) => ({
+  qr_uri: qrUri,
+  otp_secret: secret,
+  msg:
+    'Two-factor authentication is on: add this account to your authenticator app, then log in with a code; ' +
+    'until then each login shows a new secret',
+});
+
+function registerSessions({ app, login, sessions }: Routes): void {
+  const body = z
+    .strictObject({ all: z.boolean().nullish(), session: z.string().max(128).nullish() })
+    .nullish();
+  app.post('/token/logout', { schema: { body } }, async (request) => {
+    const caller = callerOf(request, 'user', 'node');
+    const account = caller.kind === 'user' ? caller.user : caller.node;
+    const { all, session: wanted } = request.body ?? {};
+    if (all === true || (wanted == null && request.session === undefined)) {
+      await login.endAll(account);
+      return { msg: 'All sessions are ended' };
+    }
+    const own = await sessions.list(account.id);
+    const session = wanted == null ? request.session : own.find(({ id: one }) => one === wanted);
+    if (session === undefined)
+      throw new V6Error('V6_REQUEST_NOT_FOUND', 'You have no session with this id');
+    await sessions.end({ ...session, startedAt: new Date(0) }, account);
+    return { msg: 'The session is ended' };
+  });
+
+  app.get('/token/session', async (request) => {
+    const caller = callerOf(request, 'user', 'node');
+    const rows = await sessions.list(caller.id);
+    return {
+      data: rows.map((row) => ({
+        id: row.id,
+        source: row.source,
+        created_at: renderDate(row.createdAt),
+        refreshed_at: renderDate(row.rotatedAt),
+        expires_at: renderDate(row.expiresAt),
+        is_current: row.id === request.session?.id,
+      })),
+    };
+  });
+
+  // For algorithm stores, which ask whose token they were given.
+  app.post('/token/user/validate', async (request) => {
+    const { user } = callerOf(request, 'user');
+    return {
+      msg: 'Token is valid',
+      user_id: user.id,
+      username: user.username,
+      email: user.email,
+      organization_id: user.organizationId,
+    };
   });
 }
 
@@ -74,27 +137,5 @@ function registerContainerToken({ app, store, tokens }: Routes): void {
     const node = callerOf(request, 'node');
     const { task_id: taskId, image } = request.body;
     return { container_token: await containerToken({ store, tokens }, node, { taskId, image }) };
-  });
-}
-
-function registerAccountChanges({ app, login, store, events, apiKeyDigestKey }: Routes): void {
-  const passwordBody = z.strictObject({
-    current_password: z.string().min(1).max(128),
-    new_password: z.string().min(1).max(128),
-  });
-  app.patch('/password/change', { schema: { body: passwordBody } }, async (request) => {
-    const { user } = callerOf(request, 'user');
-    const { current_password: current, new_password: next } = request.body;
-    checkPasswordRule(next);
-    await login.changePassword(user, current, next, request.ip);
-    events.publish({ type: 'account-ended', accountId: user.id });
-    return { msg: 'The password is changed; log in again' };
-  });
-
-  app.post('/recover/node', { schema: { body: z.strictObject({ id }) } }, async (request) => {
-    const user = callerOf(request, 'user');
-    const node = await getNode(store, request.body.id);
-    assertCanForNode(user, 'edit', node);
-    return { api_key: await resetApiKey({ store, events, apiKeyDigestKey }, node) };
   });
 }

@@ -7,13 +7,23 @@ import { createPlainHttpGuard } from '../plain-http.ts';
 const updateBody = z.strictObject({ vpn_config: z.string().min(1).max(262_144) });
 
 /** Client configs for nodes. */
-export function registerVpnRoutes({ app, vpn, logger, vpnTrustedNetworks }: Routes): void {
-  const guard = createPlainHttpGuard({ trusted: vpnTrustedNetworks, logger });
+export function registerVpnRoutes({
+  app,
+  vpn,
+  logger,
+  transport,
+  vpnTrustedNetworks,
+}: Routes): void {
+  const guard = createPlainHttpGuard({
+    trusted: vpnTrustedNetworks,
+    proxies: transport.trustedProxies,
+    logger,
+  });
 
   app.get('/vpn', async (request) => {
     const { node } = callerOf(request, 'node');
     const service = assertOn(vpn);
-    guard(request.socket.remoteAddress);
+    guard(request);
     return { ovpn_config: await service.issue(node) };
   });
 
@@ -21,7 +31,7 @@ export function registerVpnRoutes({ app, vpn, logger, vpnTrustedNetworks }: Rout
   app.post('/vpn/update', { schema: { body: updateBody } }, async (request) => {
     const { node } = callerOf(request, 'node');
     const service = assertOn(vpn);
-    guard(request.socket.remoteAddress);
+    guard(request);
     return { ovpn_config: await service.renew(node) };
   });
 }
