@@ -64,7 +64,7 @@ export interface TestNodeOptions {
   readonly vpnImage: string;
   readonly apiKey: string;
   readonly port: number;
-  /** Further lines of the configuration file. */
+  /** Further lines of the configuration file, or others in place of the usual ones. */
   readonly config?: readonly string[];
 }
 
@@ -152,7 +152,7 @@ export class TestNodeDaemon {
 
   #config(): string {
     const { apiKey, port, config = [] } = this.#options;
-    return `${[
+    const usual = [
       `api_key: ${apiKey}`,
       'server_url: http://127.0.0.1',
       `port: ${port}`,
@@ -163,8 +163,9 @@ export class TestNodeDaemon {
       'logging: {level: DEBUG}',
       'spare_slots: 1',
       'policies: {require_algorithm_pull: false}',
-      ...config,
-    ].join('\n')}\n`;
+    ];
+    const isSaid = (line: string) => config.some((own) => own.split(':')[0] === line.split(':')[0]);
+    return `${[...usual.filter((line) => !isSaid(line)), ...config].join('\n')}\n`;
   }
 
   #logger(): Logger {

@@ -2,8 +2,10 @@
 
 import json
 import os
+import threading
 import time
 import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pandas
 from vantage6.algorithm.client import AlgorithmClient
@@ -80,9 +82,11 @@ def study(client: AlgorithmClient):
 @algorithm_client
 def neighbours(client: AlgorithmClient, number):
     """Listens, waits until `number` addresses of other organizations are known, and reads the task of each over the VPN."""
-    listen(client)
+    called = listen(client)
     siblings = until(lambda: client.vpn.get_sibling_addresses(), number)
     said = {str(a["organization_id"]): fetch(a) for a in siblings}
+    # The others have to be answered as well, before this ends.
+    until(lambda: called, number)
     return {
         "all": sorted(a["organization_id"] for a in client.vpn.get_addresses()),
         "own": [a["organization_id"] for a in client.vpn.get_own_address()],
@@ -116,21 +120,23 @@ def child(client: AlgorithmClient):
 
 
 def listen(client):
-    """A web server on 8888 that says whose it is."""
-    import threading
-    from http.server import BaseHTTPRequestHandler, HTTPServer
+    """A web server on 8888 that says whose it is; returns the list of calls that were answered."""
+    called = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
             self.send_response(200)
             self.end_headers()
             self.wfile.write(json.dumps(client.organization_id).encode())
+            self.wfile.flush()
+            called.append(self.client_address)
 
         def log_message(self, *_):
             pass
 
-    server = HTTPServer(("", 8888), Handler)
+    server = ThreadingHTTPServer(("", 8888), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
+    return called
 
 
 def until(read, number, seconds=40):
