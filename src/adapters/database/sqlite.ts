@@ -1,6 +1,6 @@
 import { closeSync, openSync } from 'node:fs';
 import { DatabaseSync, type SQLInputValue } from 'node:sqlite';
-import type { SqliteDatabase } from 'kysely';
+import type { SqliteDatabase, SqliteStatement } from 'kysely';
 import { V6Error } from '../../core/errors.ts';
 
 /** Extended result codes of SQLite (https://www.sqlite.org/rescode.html). */
@@ -8,6 +8,8 @@ const UNIQUE = 2067;
 const PRIMARY_KEY = 1555;
 const FOREIGN_KEY = 787;
 const BUSY = 5;
+/** How many prepared statements are kept: preparing costs several times what most of ours take. */
+const STATEMENTS = 200;
 
 /**
  * Opens the file, creating it 0600, in the shape that Kysely's SQLite dialect asks for.
@@ -23,18 +25,27 @@ export function openSqlite(file: string): SqliteDatabase {
     opened.exec('PRAGMA synchronous = FULL');
     return opened;
   });
+  const prepare = (text: string): SqliteStatement => {
+    const statement = db.prepare(text);
+    return {
+      reader: statement.columns().length > 0,
+      all: (values) => translating(file, () => statement.all(...bind(values))),
+      run: (values) => translating(file, () => statement.run(...bind(values))),
+      iterate: (values) => statement.iterate(...bind(values)),
+    };
+  };
+  const prepared = new Map<string, SqliteStatement>();
   return {
     close: () => db.close(),
-    prepare: (text) =>
-      translating(file, () => {
-        const statement = db.prepare(text);
-        return {
-          reader: statement.columns().length > 0,
-          all: (values) => translating(file, () => statement.all(...bind(values))),
-          run: (values) => translating(file, () => statement.run(...bind(values))),
-          iterate: (values) => statement.iterate(...bind(values)),
-        };
-      }),
+    prepare: (text) => {
+      const known = prepared.get(text);
+      if (known !== undefined) return known;
+      const statement = translating(file, () => prepare(text));
+      // Statements notice a changed schema by themselves. Lists of ids make many texts: the oldest goes.
+      prepared.set(text, statement);
+      if (prepared.size > STATEMENTS) prepared.delete(prepared.keys().next().value ?? '');
+      return statement;
+    },
   };
 }
 
