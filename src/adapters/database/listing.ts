@@ -34,6 +34,9 @@ export async function listPage<DB, TB extends keyof DB, O>(
   }
   ordered = ordered.orderBy(id.column as never, id.descending ? 'desc' : 'asc');
   const rows = await ordered.limit(page.limit).offset(page.offset).execute();
+  // The last page tells the total by itself; an empty one beyond the end does not.
+  if (rows.length < page.limit && (rows.length > 0 || page.offset === 0))
+    return { rows, total: page.offset + rows.length };
   const count = await query
     .clearSelect()
     .select((eb) => eb.fn.countAll<number>().as('total'))

@@ -53,12 +53,18 @@ type Row = Awaited<ReturnType<Query['executeTakeFirstOrThrow']>>;
 
 /** Adds the ports, with one query for any number of runs. */
 async function complete(db: Kysely<Schema>, rows: readonly Row[]): Promise<RunRecord[]> {
+  if (rows.length === 0) return [];
   const ports = await db
     .selectFrom('port')
     .select(['id', 'run_id as runId', 'port', 'protocol', 'label'])
-    .where('run_id', 'in', rows.length > 0 ? rows.map((row) => row.id) : NOTHING)
+    .where(
+      'run_id',
+      'in',
+      rows.map((row) => row.id),
+    )
     .orderBy('id')
     .execute();
+  const portsOf = Map.groupBy(ports, (port) => port.runId);
   return rows.map((row) => ({
     id: row.id,
     taskId: row.task_id,
@@ -86,7 +92,7 @@ async function complete(db: Kysely<Schema>, rows: readonly Row[]): Promise<RunRe
             ip: row.node_ip,
             isOnline: row.node_online === 1,
           },
-    ports: ports.filter((port) => port.runId === row.id),
+    ports: portsOf.get(row.id) ?? [],
   }));
 }
 

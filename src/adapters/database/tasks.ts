@@ -34,9 +34,13 @@ const select = (db: Kysely<Schema>) =>
 
 type Row = Awaited<ReturnType<ReturnType<typeof select>['executeTakeFirstOrThrow']>>;
 
-/** Adds databases and the status, with two queries for any number of tasks. */
+/**
+ * Adds databases and the status, with two queries for any number of tasks. The status depends on which statuses the runs have
+ * and not on how many runs: a thousand nodes that read a new task at once must not read a thousand runs each.
+ */
 async function complete(db: Kysely<Schema>, rows: readonly Row[]): Promise<TaskRecord[]> {
-  const ids = rows.length > 0 ? rows.map((row) => row.id) : NOTHING;
+  if (rows.length === 0) return [];
+  const ids = rows.map((row) => row.id);
   const databases = await db
     .selectFrom('task_database')
     .select(['task_id', 'label', 'parameters'])
@@ -44,16 +48,21 @@ async function complete(db: Kysely<Schema>, rows: readonly Row[]): Promise<TaskR
     .orderBy('task_id')
     .orderBy('position')
     .execute();
-  const runs = await db
+  const kinds = await db
     .selectFrom('run')
-    .select(['task_id', 'status', 'finished_at'])
+    .select((eb) => ['task_id', 'status', eb.fn.max('finished_at').as('last')])
     .where('task_id', 'in', ids)
+    .groupBy(['task_id', 'status'])
     .execute();
+  const databasesOf = Map.groupBy(databases, (row) => row.task_id);
+  const kindsOf = Map.groupBy(kinds, (row) => row.task_id);
   return rows.map((row) => {
-    const own = runs.filter((run) => run.task_id === row.id);
-    const status = taskStatus(own.map((run) => run.status as RunStatus));
-    const ends = own.flatMap((run) => (run.finished_at === null ? [] : [run.finished_at]));
-    const last = ends.toSorted().at(-1);
+    const own = kindsOf.get(row.id) ?? [];
+    const status = taskStatus(own.map((kind) => kind.status as RunStatus));
+    const last = own
+      .flatMap((kind) => kind.last ?? [])
+      .toSorted()
+      .at(-1);
     return {
       id: row.id,
       jobId: row.job_id,
@@ -66,9 +75,10 @@ async function complete(db: Kysely<Schema>, rows: readonly Row[]): Promise<TaskR
       initOrganizationId: row.init_org_id,
       initUserId: row.init_user_id,
       createdAt: new Date(row.created_at),
-      databases: databases
-        .filter((database) => database.task_id === row.id)
-        .map(({ label, parameters }) => ({ label, parameters })),
+      databases: (databasesOf.get(row.id) ?? []).map(({ label, parameters }) => ({
+        label,
+        parameters,
+      })),
       status,
       finishedAt: status === 'completed' && last !== undefined ? new Date(last) : null,
     };
@@ -142,6 +152,9 @@ function filtered(db: Kysely<Schema>, filter: TaskFilter): ReturnType<typeof sel
   return status === undefined ? out : out.where((eb) => hasStatus(eb, status));
 }
 
+/** Far below the limits of parameters in one statement (SQLite 32,766, PostgreSQL 65,535), and one text for nearly all. */
+const RUNS_PER_INSERT = 100;
+
 async function insertTask(db: Kysely<Schema>, fields: NewTaskFields): Promise<number> {
   const createdAt = fields.createdAt.toISOString();
   const jobId = fields.jobId ?? (await insertJob(db, createdAt));
@@ -167,20 +180,18 @@ async function insertTask(db: Kysely<Schema>, fields: NewTaskFields): Promise<nu
       .values({ task_id: id, position, ...database })
       .execute();
   }
-  for (const run of fields.runs) {
+  for (let at = 0; at < fields.runs.length; at += RUNS_PER_INSERT) {
     await db
       .insertInto('run')
-      .values({
-        task_id: id,
-        organization_id: run.organizationId,
-        status: 'pending',
-        input: run.input,
-        result: null,
-        log: null,
-        assigned_at: createdAt,
-        started_at: null,
-        finished_at: null,
-      })
+      .values(
+        fields.runs.slice(at, at + RUNS_PER_INSERT).map((run) => ({
+          task_id: id,
+          organization_id: run.organizationId,
+          status: 'pending',
+          input: run.input,
+          assigned_at: createdAt,
+        })),
+      )
       .execute();
   }
   return id;
