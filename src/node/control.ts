@@ -114,6 +114,12 @@ async function route(control: DaemonControl, request: IncomingMessage): Promise<
       const body = await bodyOf(request);
       return control.renew(isRecord(body) && body.force === true);
     }
+    case 'GET /vpn':
+      return control.vpn();
+    case 'POST /vpn/disconnect':
+      return control.disconnect();
+    case 'POST /vpn/connect':
+      return control.connect();
     case 'GET /network':
       return control.network();
     default:

@@ -4,7 +4,7 @@ import type { Context } from '../core/context.ts';
 import type { Engine } from '../core/engine/engine.ts';
 import { V6Error } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
-import type { DaemonNetwork, DaemonStatus, Verdict } from '../core/protocol/daemon.ts';
+import type { DaemonNetwork, DaemonStatus, DaemonVpn, Verdict } from '../core/protocol/daemon.ts';
 import type { Remote } from '../core/vpn/tunnel.ts';
 import { type EncryptionDeps, KeyRing } from './encryption/key-ring.ts';
 import { type Payloads, plainPayloads } from './encryption/payloads.ts';
@@ -25,6 +25,8 @@ import { SlotPool } from './slots/slot-pool.ts';
 import { Teardown } from './teardown.ts';
 import { TunnelGate } from './tunnel-gate.ts';
 import type { CredentialLadder } from './vpn/ladder.ts';
+import { createRenewal, type Renewal } from './vpn/renewal.ts';
+import { vpnReport } from './vpn/report.ts';
 import { OFF_VERDICT, TRYING_VERDICT } from './vpn/verdict.ts';
 
 export interface DaemonDeps {
@@ -65,6 +67,7 @@ interface Live {
   readonly slots: SlotPool;
   readonly runs: RunManager;
   readonly ladder: CredentialLadder | undefined;
+  readonly renewal: Renewal | undefined;
   readonly keys: KeyRing | undefined;
 }
 
@@ -137,7 +140,7 @@ export class NodeDaemon implements DaemonControl {
       server: { url: coordinator.session.baseUrl, connected: coordinator.events.connected },
       vpn: {
         ...this.#currentVerdict(),
-        certificateExpiresAt: ladder?.certificateExpiresAt()?.toISOString() ?? null,
+        certificateExpiresAt: ladder?.certificate()?.notAfter.toISOString() ?? null,
         connectedSince: tunnel.kind === 'connected' ? tunnel.since.toISOString() : null,
       },
       encryption: keys?.status() ?? null,
@@ -155,6 +158,28 @@ export class NodeDaemon implements DaemonControl {
   async renew(force: boolean): Promise<Verdict> {
     const { ladder } = this.#started();
     return ladder === undefined ? this.#currentVerdict() : ladder.renew(force);
+  }
+
+  async vpn(): Promise<DaemonVpn> {
+    const { vpn, ladder, renewal } = this.#started();
+    return vpnReport({
+      verdict: this.#currentVerdict(),
+      tunnel: vpn.tunnel(),
+      client: await vpn.describe(),
+      certificate: ladder?.certificate(),
+      renewsAt: renewal?.dueAt(),
+      lastError: ladder?.lastError(),
+    });
+  }
+
+  async disconnect(): Promise<Verdict> {
+    const { ladder } = this.#started();
+    return ladder === undefined ? this.#currentVerdict() : ladder.disconnect();
+  }
+
+  async connect(): Promise<Verdict> {
+    const { ladder } = this.#started();
+    return ladder === undefined ? this.#currentVerdict() : ladder.connect();
   }
 
   async network(): Promise<DaemonNetwork> {
@@ -222,7 +247,9 @@ export class NodeDaemon implements DaemonControl {
       : undefined;
     const gate = this.#startVpn(vpn, ladder);
     const runs = this.#createRuns({ identity, vpn, slots, gate, payloads: keys ?? plainPayloads });
-    this.#live = { identity, networks, vpn, slots, runs, ladder, keys };
+    const renewal = ladder && createRenewal({ ...deps, ladder });
+    this.#live = { identity, networks, vpn, slots, runs, ladder, renewal, keys };
+    void renewal?.run(this.#life.signal);
     runs.adopt(recovery);
     this.#listen(runs, keys);
     logger.info('The node has started', { node: identity.id, slots: prepared.length });

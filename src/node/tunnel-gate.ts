@@ -13,6 +13,8 @@ export interface TunnelGateDeps {
 
 /** How long a run waits at most for the first verdict of the ladder. */
 const FIRST_VERDICT_MS = 60_000;
+/** A tunnel that is made anew, with a fresh credential or after a lost packet or two, is back sooner: nobody need hear of it. */
+const GAP_MS = 5000;
 
 /**
  * Keeps the node's tunnel address at the server the same as the tunnel's, and tells runs when theirs can be registered. Only
@@ -31,6 +33,7 @@ export class TunnelGate {
   #wasRefused = false;
   #isPushing = false;
   #hasVerdict = false;
+  #gap: AbortController | undefined;
 
   constructor(deps: TunnelGateDeps, options: { enabled: boolean; signal: AbortSignal }) {
     this.#deps = deps;
@@ -40,8 +43,28 @@ export class TunnelGate {
 
   /** The tunnel as it is now. Call it with each change, and once at the start. */
   follow(tunnel: TunnelState): void {
+    if (tunnel.kind === 'connecting' && this.#wanted !== null) {
+      this.#endAfterGap();
+      return;
+    }
+    this.#gap?.abort(new Error('the tunnel changed'));
+    this.#gap = undefined;
     this.#wanted = tunnel.kind === 'connected' ? tunnel.address : null;
     this.#push();
+  }
+
+  #endAfterGap(): void {
+    if (this.#gap !== undefined) return;
+    const gap = new AbortController();
+    this.#gap = gap;
+    void this.#deps.clock.sleep(GAP_MS, AbortSignal.any([this.#life, gap.signal])).then(
+      () => {
+        this.#gap = undefined;
+        this.#wanted = null;
+        this.#push();
+      },
+      () => undefined,
+    );
   }
 
   /** The ladder has its first verdict: runs need not wait for it any longer. */

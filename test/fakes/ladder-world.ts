@@ -28,7 +28,7 @@ export class FakeCredentialStore implements CredentialStore {
   }
 }
 
-type Tunnel = Pick<VpnClient, 'connect' | 'tunnel' | 'onTunnelChange'>;
+type Tunnel = Pick<VpnClient, 'connect' | 'disconnect' | 'tunnel' | 'onTunnelChange'>;
 
 /** The part of a VPN client that carries the tunnel: answers with what the test lined up, then with the last of it. */
 export class FakeTunnel implements Tunnel {
@@ -49,6 +49,10 @@ export class FakeTunnel implements Tunnel {
       ? { kind: 'connected', since: new Date(0), address: answer.address }
       : { kind: 'connecting', since: new Date(0), lastFailure: answer.failure };
     return answer;
+  }
+
+  async disconnect(): Promise<void> {
+    this.become({ kind: 'off' });
   }
 
   tunnel(): TunnelState {

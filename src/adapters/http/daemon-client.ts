@@ -5,6 +5,7 @@ import {
   DAEMON_SOCKET,
   type DaemonNetwork,
   type DaemonStatus,
+  type DaemonVpn,
   type Verdict,
 } from '../../core/protocol/daemon.ts';
 import { isRecord, type Unknowns } from '../../core/protocol/json.ts';
@@ -46,6 +47,27 @@ export function createDaemonClient(runDir: string, name: string): DaemonClient {
         method: 'POST',
         path: '/vpn/renew',
         body: { force },
+        limitMs: RENEW_LIMIT_MS,
+        signal,
+      })) as unknown as Verdict,
+    vpn: async () =>
+      (await ask({
+        method: 'GET',
+        path: '/vpn',
+        limitMs: ANSWER_LIMIT_MS,
+      })) as unknown as DaemonVpn,
+    disconnect: async (signal) =>
+      (await ask({
+        method: 'POST',
+        path: '/vpn/disconnect',
+        // A climb that is under way comes to its end first.
+        limitMs: RENEW_LIMIT_MS,
+        signal,
+      })) as unknown as Verdict,
+    connect: async (signal) =>
+      (await ask({
+        method: 'POST',
+        path: '/vpn/connect',
         limitMs: RENEW_LIMIT_MS,
         signal,
       })) as unknown as Verdict,

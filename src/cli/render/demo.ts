@@ -21,6 +21,7 @@ function renderVpn(vpn: Verdict | null): string {
   if (vpn === null) return 'does not run';
   if (vpn.state === 'connected') return `VPN ${vpn.vpnAddress ?? ''} (${vpn.rung ?? ''})`;
   if (vpn.state === 'trying') return 'VPN: still trying';
+  if (vpn.state === 'disconnected') return 'VPN disconnected';
   return vpn.state === 'off' ? 'VPN off' : `without VPN: ${vpn.warning?.code ?? ''}`;
 }
 

@@ -1,5 +1,5 @@
 import type { DaemonNetwork, DaemonStatus, Verdict } from '../../core/protocol/daemon.ts';
-import { renderTable } from './table.ts';
+import { renderFacts, renderTable } from './table.ts';
 
 const RUNGS = {
   existing: 'with the stored client config',
@@ -19,6 +19,8 @@ export function renderVpn(verdict: Verdict): string {
       return 'VPN: off (vpn_subnet is empty)';
     case 'trying':
       return 'VPN: still trying';
+    case 'disconnected':
+      return 'VPN: disconnected on request';
   }
 }
 
@@ -46,8 +48,7 @@ export function renderNodeStatus(status: DaemonStatus): string {
     ['slots', `${slots.busy} of ${slots.total} busy`],
     ['runs', `${runs.length} active, ${status.queued} waiting`],
   ];
-  const width = Math.max(...facts.map(([name]) => name.length));
-  const lines = facts.map(([name, value]) => `${name.padEnd(width)}  ${value}`);
+  const lines = renderFacts(facts);
   if (runs.length === 0) return lines.join('\n');
   const table = renderTable(
     ['RUN', 'TASK', 'IMAGE', 'STATE', 'SINCE'],

@@ -11,3 +11,9 @@ export function renderTable(head: readonly string[], rows: readonly (readonly st
     )
     .join('\n');
 }
+
+/** Lines of a name and a value, the values below each other. */
+export function renderFacts(facts: readonly (readonly [string, string])[]): readonly string[] {
+  const width = Math.max(0, ...facts.map(([name]) => name.length));
+  return facts.map(([name, value]) => `${name.padEnd(width)}  ${value}`);
+}

@@ -5,7 +5,10 @@ import type { ErrorCode } from '../errors.ts';
  *
  *   GET  /status        → DaemonStatus
  *   GET  /verdict       → Verdict; answers when the ladder has one, or after `?waitMs=` (0–120000) with what is known
+ *   GET  /vpn           → DaemonVpn
  *   POST /vpn/renew     → Verdict of a ladder that starts at the renewal rung; body `{"force": bool}`
+ *   POST /vpn/disconnect → Verdict: the tunnel ends and stays so, the credential is kept
+ *   POST /vpn/connect   → Verdict of a ladder that starts at the first rung
  *   GET  /network       → DaemonNetwork
  */
 export const DAEMON_SOCKET = 'daemon.sock';
@@ -14,8 +17,8 @@ export type Rung = 'existing' | 'renew' | 'new' | 'without';
 
 /** How the credential ladder ended, or where it stands. */
 export interface Verdict {
-  /** `off`: vpn_subnet is empty. `trying`: no answer yet. */
-  readonly state: 'connected' | 'without' | 'off' | 'trying';
+  /** `off`: vpn_subnet is empty. `trying`: no answer yet. `disconnected`: somebody asked for it. */
+  readonly state: 'connected' | 'without' | 'off' | 'trying' | 'disconnected';
   readonly rung: Rung | null;
   readonly vpnAddress: string | null;
   /** Portal calls that this ladder made through the server: 0 when the existing file worked. */
@@ -42,6 +45,30 @@ export interface DaemonEncryption {
     readonly code: ErrorCode;
     readonly message: string;
   }[];
+}
+
+/**
+ * How far a tunnel is known to carry: `tunnel` has an address, `data` got packets of the VPN server, `peer` got packets of
+ * another node's algorithm.
+ */
+export type TunnelLevel = 'none' | 'tunnel' | 'data' | 'peer';
+
+export interface DaemonVpn extends Verdict {
+  readonly level: TunnelLevel;
+  readonly connectedSince: string | null;
+  /** Address, port and protocol of the VPN server. */
+  readonly remote: string | null;
+  /** Since the tunnel came up. */
+  readonly bytes: { readonly received: number; readonly sent: number } | null;
+  readonly certificateExpiresAt: string | null;
+  /** When the node asks for the next credential by itself. */
+  readonly renewsAt: string | null;
+  /** The last failure of tunnel or ladder since the start of the daemon, also when all is well again. */
+  readonly lastError: {
+    readonly code: ErrorCode;
+    readonly message: string;
+    readonly at: string;
+  } | null;
 }
 
 export interface DaemonStatus {

@@ -10,16 +10,29 @@ export async function renewCredential(
   daemon: Pick<DaemonClient, 'renew'>,
   { force }: { readonly force: boolean },
 ): Promise<Verdict> {
-  const verdict = await daemon.renew(force);
-  if (verdict.state === 'off') {
-    throw new V6Error('V6_VPN_OFF', 'The VPN of this node is off: vpn_subnet is empty', {
-      hints: ['Set vpn_subnet in the node configuration, then: v6 node stop; v6 node start'],
-    });
-  }
-  if (verdict.warning === null) return verdict;
-  const { code, message, hints } = verdict.warning;
-  throw new V6Error(code, message, {
-    hints,
-    details: { state: verdict.state, vpnAddress: verdict.vpnAddress, steps: verdict.steps },
+  return withoutWarning(await daemon.renew(force));
+}
+
+/** Has a running node climb its ladder from the first rung. Throws as renewCredential does. */
+export async function connectVpn(daemon: Pick<DaemonClient, 'connect'>): Promise<Verdict> {
+  return withoutWarning(await daemon.connect());
+}
+
+/** Ends the tunnel of a running node; no tunnel is fine. Throws V6_VPN_OFF, V6_NODE_NOT_RUNNING. */
+export async function disconnectVpn(daemon: Pick<DaemonClient, 'disconnect'>): Promise<Verdict> {
+  return unlessOff(await daemon.disconnect());
+}
+
+function withoutWarning(verdict: Verdict): Verdict {
+  const { warning, state, vpnAddress, steps } = unlessOff(verdict);
+  if (warning === null) return verdict;
+  const { code, message, hints } = warning;
+  throw new V6Error(code, message, { hints, details: { state, vpnAddress, steps } });
+}
+
+function unlessOff(verdict: Verdict): Verdict {
+  if (verdict.state !== 'off') return verdict;
+  throw new V6Error('V6_VPN_OFF', 'The VPN of this node is off: vpn_subnet is empty', {
+    hints: ['Set vpn_subnet in the node configuration, then: v6 node stop; v6 node start'],
   });
 }

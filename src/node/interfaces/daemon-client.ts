@@ -1,4 +1,9 @@
-import type { DaemonNetwork, DaemonStatus, Verdict } from '../../core/protocol/daemon.ts';
+import type {
+  DaemonNetwork,
+  DaemonStatus,
+  DaemonVpn,
+  Verdict,
+} from '../../core/protocol/daemon.ts';
 
 /**
  * A running daemon as the command line sees it, over its control socket. Every method throws V6_NODE_NOT_RUNNING when nobody
@@ -10,5 +15,8 @@ export interface DaemonClient {
   /** Answers when the ladder has a verdict, or after `waitMs` (0–120000) with what is known. */
   verdict(waitMs: number, signal?: AbortSignal): Promise<Verdict>;
   renew(force: boolean, signal?: AbortSignal): Promise<Verdict>;
+  vpn(): Promise<DaemonVpn>;
+  disconnect(signal?: AbortSignal): Promise<Verdict>;
+  connect(signal?: AbortSignal): Promise<Verdict>;
   network(): Promise<DaemonNetwork>;
 }

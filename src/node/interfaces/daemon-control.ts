@@ -1,4 +1,9 @@
-import type { DaemonNetwork, DaemonStatus, Verdict } from '../../core/protocol/daemon.ts';
+import type {
+  DaemonNetwork,
+  DaemonStatus,
+  DaemonVpn,
+  Verdict,
+} from '../../core/protocol/daemon.ts';
 
 /** What the daemon answers on its control socket. */
 export interface DaemonControl {
@@ -7,5 +12,10 @@ export interface DaemonControl {
   verdict(waitMs: number): Promise<Verdict>;
   /** Runs the ladder from the renewal rung; with `force` also when the present certificate is good. */
   renew(force: boolean): Promise<Verdict>;
+  vpn(): Promise<DaemonVpn>;
+  /** Ends the tunnel until `connect`, a renewal or the next start of the node. */
+  disconnect(): Promise<Verdict>;
+  /** Runs the ladder from its first rung, unless the tunnel is up. */
+  connect(): Promise<Verdict>;
   network(): Promise<DaemonNetwork>;
 }

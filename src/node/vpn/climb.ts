@@ -38,10 +38,10 @@ interface Credential {
   readonly config: ClientConfig;
 }
 
-/** A climb that ended, and the end of the certificate that it ended with. */
+/** A climb that ended, and the certificate that it ended with. */
 export interface Climbed {
   readonly state: LadderState;
-  readonly certificateExpiresAt: Date | undefined;
+  readonly certificate: ClientConfig['certificate'] | undefined;
 }
 
 /** Until a refusal is known (hand-window), and a remote that does not answer (eduVPN's server-poll-timeout), in ms. */
@@ -77,7 +77,7 @@ export async function climbOnce(deps: ClimbDeps, input: ClimbInput): Promise<Cli
     }
     state = climb(state, event);
   }
-  return { state, certificateExpiresAt: hand.credential?.config.certificate.notAfter };
+  return { state, certificate: hand.credential?.config.certificate };
 }
 
 /** What one climb has in its hand: the credential that it read or was given. */

@@ -1,4 +1,5 @@
 import type { Verdict } from '../../core/protocol/daemon.ts';
+import type { ClientConfig } from '../../core/vpn/client-config.ts';
 import { type LadderStart, type LadderState, outcomeOf } from '../../core/vpn/ladder.ts';
 import { causeOf } from '../../core/vpn/ladder-causes.ts';
 import type { TunnelFailure, TunnelState } from '../../core/vpn/tunnel.ts';
@@ -6,10 +7,16 @@ import type { VpnClient } from '../interfaces/vpn-client.ts';
 import { BackOff } from './back-off.ts';
 import { type ClimbDeps, climbOnce } from './climb.ts';
 import { resolveWithSystem } from './remotes.ts';
-import { interrupted, reconnected, TRYING_VERDICT, verdictOf } from './verdict.ts';
+import {
+  DISCONNECTED_VERDICT,
+  interrupted,
+  reconnected,
+  TRYING_VERDICT,
+  verdictOf,
+} from './verdict.ts';
 
 export interface LadderDeps extends Omit<ClimbDeps, 'vpnClient' | 'resolve'> {
-  readonly vpnClient: Pick<VpnClient, 'connect' | 'tunnel' | 'onTunnelChange'>;
+  readonly vpnClient: Pick<VpnClient, 'connect' | 'disconnect' | 'tunnel' | 'onTunnelChange'>;
   /** Default: the system's resolver. */
   readonly resolve?: ClimbDeps['resolve'];
 }
@@ -23,11 +30,26 @@ export interface CredentialLadder {
    * credential comes and the present tunnel lives, the verdict stays `connected` and carries the failure as its warning.
    */
   renew(force: boolean): Promise<Verdict>;
+  /**
+   * Asks for a new client config, whose end lies later, and connects with it. As for `renew`, a tunnel that lives stays when
+   * nothing better comes.
+   */
+  replace(): Promise<Verdict>;
+  /** Ends the tunnel and tries nothing more; the stored file stays. */
+  disconnect(): Promise<Verdict>;
+  /** Climbs from the first rung; nothing happens while the tunnel is up. */
+  connect(): Promise<Verdict>;
   verdict(): Verdict;
   /** Called on each change of the verdict. */
   onVerdict(listener: (verdict: Verdict) => void): void;
   /** Of the credential in use; undefined before the first climb and without a file. */
-  certificateExpiresAt(): Date | undefined;
+  certificate(): ClientConfig['certificate'] | undefined;
+  /** The last failure, also when all is well again. */
+  lastError(): LadderError | undefined;
+}
+
+export interface LadderError extends Pick<TunnelFailure, 'code' | 'message'> {
+  readonly at: Date;
 }
 
 export function createLadder(deps: LadderDeps): CredentialLadder {
@@ -48,7 +70,10 @@ class LadderKeeper implements CredentialLadder {
   private current: Verdict = TRYING_VERDICT;
   /** The rung whose file openvpn has. */
   private held: 'existing' | 'renew' | 'new' = 'existing';
-  private expiresAt: Date | undefined;
+  private inUse: ClientConfig['certificate'] | undefined;
+  private failed: LadderError | undefined;
+  /** Somebody wants no tunnel now. */
+  private isHeld = false;
   private signal: AbortSignal = AbortSignal.abort();
   private climbing = 0;
   private queue: Promise<unknown> = Promise.resolve();
@@ -67,10 +92,33 @@ class LadderKeeper implements CredentialLadder {
   async renew(force: boolean): Promise<Verdict> {
     const isGood =
       this.current.state === 'connected' &&
-      this.expiresAt !== undefined &&
-      this.expiresAt > this.deps.clock.now();
+      this.inUse !== undefined &&
+      this.inUse.notAfter > this.deps.clock.now();
     if (isGood && !force) return this.current;
     return this.climb('renew');
+  }
+
+  replace(): Promise<Verdict> {
+    return this.climb('new');
+  }
+
+  disconnect(): Promise<Verdict> {
+    this.isHeld = true;
+    this.cancelAttempt();
+    const ended = this.queue.then(async () => {
+      // Somebody else asked for a tunnel meanwhile.
+      if (!this.isHeld) return this.current;
+      await this.deps.vpnClient.disconnect();
+      this.set(DISCONNECTED_VERDICT);
+      return this.current;
+    });
+    this.queue = ended.catch(() => undefined);
+    return ended;
+  }
+
+  async connect(): Promise<Verdict> {
+    if (this.current.state === 'connected' && !this.isHeld) return this.current;
+    return this.climb('existing');
   }
 
   verdict(): Verdict {
@@ -81,20 +129,25 @@ class LadderKeeper implements CredentialLadder {
     this.listeners.push(listener);
   }
 
-  certificateExpiresAt(): Date | undefined {
-    return this.expiresAt;
+  certificate(): ClientConfig['certificate'] | undefined {
+    return this.inUse;
+  }
+
+  lastError(): LadderError | undefined {
+    return this.failed;
   }
 
   private climb(start: LadderStart, steps: Verdict['steps'] = []): Promise<Verdict> {
     this.cancelAttempt();
+    this.isHeld = false;
     this.climbing += 1;
     const climbed = this.queue
       .then(() => {
         this.cancelAttempt();
         return climbOnce(this.deps, { start, steps, signal: this.signal });
       })
-      .then(({ state, certificateExpiresAt }) => {
-        this.expiresAt = certificateExpiresAt ?? this.expiresAt;
+      .then(({ state, certificate }) => {
+        this.inUse = certificate ?? this.inUse;
         this.settle(state);
         return this.current;
       })
@@ -130,7 +183,7 @@ class LadderKeeper implements CredentialLadder {
 
   private onTunnel(state: TunnelState): void {
     // A climb hears from its own connection.
-    if (this.climbing > 0 || this.signal.aborted) return;
+    if (this.climbing > 0 || this.isHeld || this.signal.aborted) return;
     switch (state.kind) {
       case 'off':
         return;
@@ -201,8 +254,9 @@ class LadderKeeper implements CredentialLadder {
 
   /** Warns once for each cause, however often it comes back. */
   private tell(before: Verdict, { state, rung, warning, vpnAddress, portalCalls }: Verdict): void {
-    const { logger } = this.deps;
+    const { logger, clock } = this.deps;
     if (warning !== null) {
+      this.failed = { code: warning.code, message: warning.message, at: clock.now() };
       const fields = { code: warning.code, reason: warning.message, hints: warning.hints };
       if (before.warning?.code === warning.code) {
         logger.debug('The VPN is still not connected', fields);

@@ -10,6 +10,9 @@ export const OFF_VERDICT: Verdict = { state: 'off', ...NOTHING };
 /** Before the first answer. */
 export const TRYING_VERDICT: Verdict = { state: 'trying', ...NOTHING };
 
+/** Somebody asked for it. */
+export const DISCONNECTED_VERDICT: Verdict = { state: 'disconnected', ...NOTHING };
+
 /** How a ladder ended. */
 export function verdictOf(state: LadderState): Verdict {
   const { rung, portalCalls, steps, end } = state;

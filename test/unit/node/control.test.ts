@@ -7,10 +7,15 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createDaemonClient } from '../../../src/adapters/http/daemon-client.ts';
 import { V6Error } from '../../../src/core/errors.ts';
 import { silentLogger } from '../../../src/core/logger.ts';
-import type { DaemonNetwork, DaemonStatus, Verdict } from '../../../src/core/protocol/daemon.ts';
+import type {
+  DaemonNetwork,
+  DaemonStatus,
+  DaemonVpn,
+  Verdict,
+} from '../../../src/core/protocol/daemon.ts';
 import { type ControlServer, serveControl } from '../../../src/node/control.ts';
 import type { DaemonControl } from '../../../src/node/interfaces/daemon-control.ts';
-import { OFF_VERDICT } from '../../../src/node/vpn/verdict.ts';
+import { DISCONNECTED_VERDICT, OFF_VERDICT } from '../../../src/node/vpn/verdict.ts';
 
 const STATUS = { pid: 7, queued: 2 } as unknown as DaemonStatus;
 const NETWORK: DaemonNetwork = {
@@ -18,6 +23,17 @@ const NETWORK: DaemonNetwork = {
   slots: [],
   vpnClient: { container: 'c', running: true, rules: 'table' },
   hostRules: null,
+};
+
+const VPN: DaemonVpn = {
+  ...OFF_VERDICT,
+  level: 'none',
+  connectedSince: null,
+  remote: null,
+  bytes: null,
+  certificateExpiresAt: null,
+  renewsAt: null,
+  lastError: null,
 };
 
 class FakeControl implements DaemonControl {
@@ -32,6 +48,17 @@ class FakeControl implements DaemonControl {
   async renew(force: boolean): Promise<Verdict> {
     this.asked.push(`renew ${force}`);
     if (force) throw new V6Error('V6_VPN_OFF', 'VPN is off', { hints: ['Set vpn_subnet.'] });
+    return OFF_VERDICT;
+  }
+  async vpn(): Promise<DaemonVpn> {
+    return VPN;
+  }
+  async disconnect(): Promise<Verdict> {
+    this.asked.push('disconnect');
+    return DISCONNECTED_VERDICT;
+  }
+  async connect(): Promise<Verdict> {
+    this.asked.push('connect');
     return OFF_VERDICT;
   }
   async network(): Promise<DaemonNetwork> {
@@ -72,8 +99,17 @@ describe('the control socket', () => {
     expect(await client.verdict(250)).toEqual(OFF_VERDICT);
     expect(await client.verdict(10 ** 9)).toEqual(OFF_VERDICT);
     expect(await client.renew(false)).toEqual(OFF_VERDICT);
+    expect(await client.vpn()).toEqual(VPN);
+    expect(await client.disconnect()).toEqual(DISCONNECTED_VERDICT);
+    expect(await client.connect()).toEqual(OFF_VERDICT);
     expect(await client.network()).toEqual(NETWORK);
-    expect(control.asked).toEqual(['verdict 250', 'verdict 120000', 'renew false']);
+    expect(control.asked).toEqual([
+      'verdict 250',
+      'verdict 120000',
+      'renew false',
+      'disconnect',
+      'connect',
+    ]);
   });
 
   it('carries an error with its code and next step', async () => {

@@ -10,7 +10,7 @@ import { type DaemonDeps, NodeDaemon } from '../../../src/node/daemon.ts';
 import type { NetworkChoice } from '../../../src/node/interfaces/host-view.ts';
 import { SlotProxy } from '../../../src/node/proxy/slot-proxy.ts';
 import type { CredentialLadder } from '../../../src/node/vpn/ladder.ts';
-import { TRYING_VERDICT } from '../../../src/node/vpn/verdict.ts';
+import { DISCONNECTED_VERDICT, TRYING_VERDICT } from '../../../src/node/vpn/verdict.ts';
 import { FakeCoordinator } from '../../fakes/coordinator.ts';
 import { FakeEngine } from '../../fakes/engine.ts';
 import { FakeHostGuard } from '../../fakes/host-guard.ts';
@@ -57,8 +57,24 @@ class FakeLadder implements CredentialLadder {
   onVerdict(listener: (verdict: Verdict) => void): void {
     this.#listeners.push(listener);
   }
-  certificateExpiresAt(): Date {
-    return new Date('2031-01-01T00:00:00Z');
+  replace(): Promise<Verdict> {
+    return this.renew(true);
+  }
+  async disconnect(): Promise<Verdict> {
+    this.current = DISCONNECTED_VERDICT;
+    return this.current;
+  }
+  async connect(): Promise<Verdict> {
+    return this.current;
+  }
+  certificate(): { notBefore: Date; notAfter: Date } {
+    return {
+      notBefore: new Date('2029-12-31T00:00:00Z'),
+      notAfter: new Date('2031-01-01T00:00:00Z'),
+    };
+  }
+  lastError(): undefined {
+    return undefined;
   }
 }
 

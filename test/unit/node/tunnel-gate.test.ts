@@ -21,7 +21,24 @@ it('takes the address back when the tunnel goes down', async () => {
   const { vpn, gate, coordinator, settle } = await world();
   vpn.up('10.206.0.5');
   await settle();
+  await vpn.disconnect();
+  await settle();
+  expect(coordinator.address).toBeNull();
+  expect(await gate.acknowledged(never)).toBeUndefined();
+});
+
+it('keeps the address for the few seconds in which a tunnel is made anew', async () => {
+  const { vpn, gate, coordinator, clock, settle } = await world();
+  vpn.up('10.206.0.5');
+  await settle();
   vpn.down();
+  await clock.turn(4999);
+  vpn.down();
+  vpn.up('10.206.0.5');
+  await clock.turn(60_000);
+  expect(new Set(coordinator.journal)).toEqual(new Set(['address 10.206.0.5']));
+  vpn.down();
+  await clock.turn(5000);
   await settle();
   expect(coordinator.address).toBeNull();
   expect(await gate.acknowledged(never)).toBeUndefined();

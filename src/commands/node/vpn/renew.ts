@@ -18,7 +18,7 @@ export default class NodeVpnRenew extends V6Command<Verdict> {
   async run(): Promise<Verdict> {
     const { flags } = await this.parse(NodeVpnRenew);
     const { composeDaemonIn, runningNodes } = await import('../../../node/compose-host.ts');
-    const { renewCredential } = await import('../../../node/host/renew-credential.ts');
+    const { renewCredential } = await import('../../../node/host/vpn-connection.ts');
     const context = await runningNodeContext(flags, process.env, runningNodes);
     const daemonIn = await composeDaemonIn();
     const verdict = await renewCredential(daemonIn(context.runDir, context.name), {

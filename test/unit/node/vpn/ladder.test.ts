@@ -95,7 +95,7 @@ describe('the ladder of a node', () => {
     expect(vpn.calls).toEqual([]);
     expect(vpnClient.tried[0]).toContain('remote 192.0.2.7 1194 udp\nremote 192.0.2.7 1194 tcp');
     expect(remotes[0]).toHaveLength(2);
-    expect(ladder.certificateExpiresAt()).toEqual(new Date('2031-01-01T00:00:00Z'));
+    expect(ladder.certificate()?.notAfter).toEqual(new Date('2031-01-01T00:00:00Z'));
   });
 
   it('fetches and stores a file when there is none', async () => {
@@ -297,5 +297,42 @@ describe('a tunnel that was up', () => {
     const verdicts = await Promise.all([ladder.renew(true), ladder.renew(true)]);
     expect(verdicts.map(({ state }) => state)).toEqual(['connected', 'connected']);
     expect(vpn.calls).toEqual(['renew', 'renew']);
+  });
+
+  it('ends on request, stays down and comes back on request with the same file', async () => {
+    const { ladder, vpn, vpnClient, clock, credentials } = await connected(up('10.76.0.6'));
+    expect(await ladder.disconnect()).toMatchObject({ state: 'disconnected', vpnAddress: null });
+    expect(vpnClient.tunnel().kind).toBe('off');
+    vpnClient.become({ kind: 'connecting', since });
+    expect(ladder.verdict().state).toBe('disconnected');
+    expect(clock.nextMs).toBeUndefined();
+    expect(await ladder.connect()).toMatchObject({ state: 'connected', vpnAddress: '10.76.0.6' });
+    expect(vpn.calls).toEqual([]);
+    expect(credentials.text).toBe(portalFile(good));
+  });
+
+  it('is left alone by a request to connect', async () => {
+    const { ladder, vpnClient } = await connected(up('10.76.0.6'));
+    expect(await ladder.connect()).toMatchObject({ vpnAddress: '10.76.0.5' });
+    expect(vpnClient.tried).toHaveLength(1);
+  });
+
+  it('gets a client config of a new authorization when it is to be replaced', async () => {
+    const { ladder, vpn, credentials } = await connected(up());
+    vpn.onFetch = () => portalFile(other);
+    expect(await ladder.replace()).toMatchObject({ state: 'connected', rung: 'new' });
+    expect(vpn.calls).toEqual(['fetch']);
+    expect(credentials.text).toBe(portalFile(other));
+    expect(ladder.certificate()?.notAfter).toEqual(new Date('2032-01-01T00:00:00Z'));
+  });
+
+  it('remembers its last failure when all is well again', async () => {
+    const { ladder, vpn, clock } = await connected(up());
+    expect(ladder.lastError()).toBeUndefined();
+    vpn.onRenew = refuse('V6_PORTAL_UNREACHABLE');
+    await ladder.renew(true);
+    vpn.onRenew = () => portalFile(other);
+    expect(await ladder.renew(true)).toMatchObject({ warning: null });
+    expect(ladder.lastError()).toMatchObject({ code: 'V6_PORTAL_UNREACHABLE', at: clock.now() });
   });
 });
