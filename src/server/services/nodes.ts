@@ -23,10 +23,12 @@ export async function createNode(
     readonly organizationId: number;
     readonly collaborationId: number;
     readonly name: string | undefined;
+    /** A UUID in lower case; generated when left out. */
+    readonly apiKey?: string | undefined;
   },
 ): Promise<{ readonly node: NodeRecord; readonly apiKey: string }> {
   const { organizationId, collaborationId } = input;
-  const apiKey = newApiKey();
+  const apiKey = input.apiKey ?? newApiKey();
   const id = await deps.store.transaction(async (store) => {
     const collaboration = await store.collaborations.find(collaborationId);
     const organization = await store.organizations.find(organizationId);
