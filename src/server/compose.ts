@@ -1,6 +1,7 @@
+import { randomUUID } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import type { Server } from 'node:http';
-import { openStore } from '../adapters/database/open.ts';
+import { openEventBus, openStore } from '../adapters/database/open.ts';
 import { createPortalConnector } from '../adapters/eduvpn/portal-connector.ts';
 import { type Clock, systemClock } from '../core/clock.ts';
 import type { ServerConfig } from '../core/config/server-config.ts';
@@ -17,6 +18,7 @@ import type { Store } from './interfaces/store.ts';
 import { createServerLogger } from './logging.ts';
 import { createEventHub } from './services/events.ts';
 import { createPresence } from './services/presence.ts';
+import { createReplica } from './services/replica.ts';
 import { createVpnService, type VpnService } from './services/vpn.ts';
 import { attachSockets } from './socket/server.ts';
 
@@ -51,10 +53,13 @@ export async function startServer(input: StartServerInput): Promise<RunningServe
   const logger = input.logger ?? createServerLogger(config.logLevel);
   makeDataDir(dataDir);
   const keys = loadServerKeys(dataDir, config.jwtSecretKey);
-  const store = await openStore({ uri: config.uri, dataDir, roles: FIXED_ROLES });
+  const store = await openStore({ uri: config.uri, dataDir, roles: FIXED_ROLES, logger });
   try {
-    await checkSecretBelongs(store.meta, keys);
-    const passwordFile = await ensureFirstUser(store, dataDir);
+    // Of several replicas that start on an empty database, one makes the first user.
+    const passwordFile = await store.exclusively('start', async () => {
+      await checkSecretBelongs(store.meta, keys);
+      return ensureFirstUser(store, dataDir);
+    });
     if (passwordFile !== undefined)
       logger.info('First start: the password of user root is in a file', { file: passwordFile });
     return await listen({ ...input, logger, store, keys, passwordFile });
@@ -73,12 +78,15 @@ interface ListenInput extends StartServerInput {
 
 async function listen(input: ListenInput): Promise<RunningServer> {
   const { config, store, keys, logger, clock = systemClock } = input;
-  const events = createEventHub(logger);
+  const bus = await openEventBus(config.uri, logger);
+  const events = createEventHub(logger, bus);
   const certificates = config.transport.tls && watchCertificate(config.transport.tls, logger);
   const accounts = await composeAccounts({ config, store, keys, clock, logger, events });
   const { tokens } = accounts;
   const graceMs = input.offlineGraceMs ?? 5000;
-  const presence = createPresence({ store, events, clock, logger, graceMs });
+  const id = randomUUID();
+  const presence = createPresence({ store, events, clock, logger, graceMs, replica: id });
+  const replica = createReplica({ store, presence, events, clock, logger, id });
   const app = await buildApp({
     store,
     tokens,
@@ -113,17 +121,20 @@ async function listen(input: ListenInput): Promise<RunningServer> {
     await sockets.close();
     // After the sockets, whose ends would start new waits.
     presence.close();
+    replica.leave();
     await app.close();
     await accounts.mails.close();
+    await bus?.close();
   };
   try {
     await app.listen({ host: config.ip, port: config.port });
+    await bus?.open();
+    // The port is ours, so no other process serves a database in a file: nobody is connected to it yet.
+    await replica.join();
   } catch (error) {
     await close();
     throw toListenError(error, config);
   }
-  // The port is ours, so no other process serves this database: nobody is connected yet.
-  await store.nodes.setAllOffline();
   open();
   const reload = (): void => certificates?.reload();
   return running(input, portOf(app.server) ?? config.port, { close, reload });

@@ -79,7 +79,14 @@ export async function createTestServer(options: TestServerOptions = {}) {
     mailer: options.hasMail === true ? mailer : undefined,
   });
   const { login, sessions, recovery, mails } = accounts;
-  const presence = createPresence({ store, events: hub, clock, logger, graceMs: 1000 });
+  const presence = createPresence({
+    store,
+    events: hub,
+    clock,
+    logger,
+    graceMs: 1000,
+    replica: 'test',
+  });
   const portal = new FakePortalConnector(() => clock.now());
   const app = await buildApp({
     store,

@@ -2,6 +2,7 @@ import type { Kysely } from 'kysely';
 import { type Migration, Migrator } from 'kysely/migration';
 import { V6Error } from '../../core/errors.ts';
 import { initial } from './migrations/0001-initial.ts';
+import { replicas } from './migrations/0002-replicas.ts';
 import { rulesAndStudies } from './migrations/0003-rules-and-studies.ts';
 import { accounts } from './migrations/0004-accounts.ts';
 import type { Schema } from './schema.ts';
@@ -9,6 +10,7 @@ import type { Schema } from './schema.ts';
 /** All changes of the schema, oldest first. A released one is never edited: add another. They stand here and not in files, so that they can be bundled. */
 const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0001-initial': initial,
+  '0002-replicas': replicas,
   '0003-rules-and-studies': rulesAndStudies,
   '0004-accounts': accounts,
 };

@@ -90,14 +90,6 @@ export function nodeStore(db: Kysely<Schema>): NodeStore {
     remove: async (id) => {
       await db.deleteFrom('authenticatable').where('id', '=', id).execute();
     },
-
-    setAllOffline: async () => {
-      await db
-        .updateTable('node')
-        .set({ online: 0, config: '[]' })
-        .where('online', '=', 1)
-        .execute();
-    },
   };
 }
 

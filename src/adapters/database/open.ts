@@ -2,8 +2,9 @@ import path from 'node:path';
 import { Kysely, PostgresDialect, SqliteDialect, sql } from 'kysely';
 import { V6Error } from '../../core/errors.ts';
 import { type Logger, silentLogger } from '../../core/logger.ts';
+import { createTurns } from '../../core/turns.ts';
+import type { EventBus } from '../../server/interfaces/event-bus.ts';
 import type { Store } from '../../server/interfaces/store.ts';
-import { createQueues } from './exclusive.ts';
 import { migrate } from './migrations.ts';
 import { isPostgresUri, parsePostgresUri } from './postgres-uri.ts';
 import type { Schema } from './schema.ts';
@@ -62,7 +63,7 @@ function openFile({ uri, dataDir }: OpenStoreInput): Opened {
   return {
     db,
     patientDb: db,
-    parts: { isShared: false, exclusively: createQueues(), close: () => db.destroy() },
+    parts: { isShared: false, exclusively: createTurns(), close: () => db.destroy() },
     whenThere: async () => undefined,
   };
 }
@@ -110,4 +111,11 @@ export function sqliteFile(uri: string, dataDir: string): string {
   const name = match[1] ?? '';
   if (name === '' || name === ':memory:') return ':memory:';
   return path.resolve(dataDir, name);
+}
+
+/** Carries events between the replicas of a server; undefined where there is one only. Throws V6_CONFIG_INVALID. */
+export async function openEventBus(uri: string, logger: Logger): Promise<EventBus | undefined> {
+  if (!isPostgresUri(uri)) return undefined;
+  const { PostgresEventBus } = await import('./event-bus.ts');
+  return new PostgresEventBus(parsePostgresUri(uri), logger);
 }

@@ -1,6 +1,6 @@
 import type { PostgresPool } from 'kysely';
 import pg from 'pg';
-import type { Exclusively } from './exclusive.ts';
+import type { InTurn } from '../../core/turns.ts';
 import { toPostgresError } from './postgres-errors.ts';
 import type { PostgresAddress } from './postgres-uri.ts';
 
@@ -22,7 +22,7 @@ export interface Postgres {
   /** For migrations, which may take long. */
   readonly patientPool: PostgresPool;
   /** Runs `work` while no other replica runs one of the same name. Throws V6_DATABASE after 60 s of waiting. */
-  readonly exclusively: Exclusively;
+  readonly exclusively: InTurn;
   close(): Promise<void>;
 }
 

@@ -90,6 +90,8 @@ export interface Schema {
     port: number;
     label: string | null;
   };
+  replica: { id: string; seen_at: number };
+  replica_node: { replica_id: string; node_id: number };
   vpn_grant: {
     node_id: number;
     current: string | null;

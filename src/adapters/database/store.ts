@@ -1,12 +1,13 @@
 import type { Kysely } from 'kysely';
 import { V6Error } from '../../core/errors.ts';
+import type { InTurn } from '../../core/turns.ts';
 import type { Store } from '../../server/interfaces/store.ts';
 import { attemptStore, recoveryStore } from './attempts.ts';
 import { collaborationStore } from './collaborations.ts';
-import type { Exclusively } from './exclusive.ts';
 import { nodeStore } from './nodes.ts';
 import { organizationStore } from './organizations.ts';
 import { portStore } from './ports.ts';
+import { replicaStore } from './replicas.ts';
 import { roleStore, ruleStore } from './roles.ts';
 import { runStore } from './runs.ts';
 import type { Schema } from './schema.ts';
@@ -21,7 +22,7 @@ import { metaStore, vpnGrantStore } from './vpn-grants.ts';
 export interface StoreParts {
   /** Several processes may use the database at once. */
   readonly isShared: boolean;
-  readonly exclusively: Exclusively;
+  readonly exclusively: InTurn;
   /** Repeating it is fine. */
   readonly close: () => Promise<void>;
 }
@@ -41,6 +42,7 @@ export function storeOf(db: Kysely<Schema>, parts: StoreParts): Store {
     ports: portStore(db),
     vpnGrants: vpnGrantStore(db),
     meta: metaStore(db),
+    replicas: replicaStore(db),
     sessions: sessionStore(db),
     secondFactors: secondFactorStore(db),
     recoveries: recoveryStore(db),

@@ -24,6 +24,7 @@ import type {
   UserRecord,
   VpnGrantRecord,
 } from './records.ts';
+import type { ReplicaStore } from './replica-store.ts';
 
 /**
  * The database. Every method throws V6_DATABASE when it cannot be asked, V6_REQUEST_CONFLICT when a unique value is taken.
@@ -47,6 +48,7 @@ export interface Store {
   readonly secondFactors: SecondFactorStore;
   readonly recoveries: RecoveryStore;
   readonly attempts: AttemptStore;
+  readonly replicas: ReplicaStore;
   /** Several processes may use the database at once: PostgreSQL. */
   readonly isShared: boolean;
   /**
@@ -159,8 +161,6 @@ export interface NodeStore {
   update(id: number, changes: NodeChanges): Promise<void>;
   /** Removes it with its ports and what the portal gave it. */
   remove(id: number): Promise<void>;
-  /** No node is connected to a process that just started. */
-  setAllOffline(): Promise<void>;
 }
 
 export interface UserFilter {

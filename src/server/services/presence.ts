@@ -1,15 +1,19 @@
 import type { Clock } from '../../core/clock.ts';
 import type { Logger } from '../../core/logger.ts';
-import type { NodeRecord } from '../interfaces/records.ts';
+import { createTurns } from '../../core/turns.ts';
 import type { Store } from '../interfaces/store.ts';
 import type { Events } from './events.ts';
 
-/** Which nodes are online: those with a socket. A short gap between two sockets does not count. */
+/** Which nodes are online: those with a socket at any replica. A short gap between two sockets does not count. */
 export interface Presence {
   connected(nodeId: number): Promise<void>;
   disconnected(nodeId: number): void;
   /** Writes `last_seen`, at most once in 30 s per account: every write is a flush to disk. */
   seen(kind: 'user' | 'node', id: number): Promise<void>;
+  /** Writes again which nodes are here and which are not: after the database was away, or had given this replica up. */
+  restore(): Promise<void>;
+  /** Forgets replicas that were silent for longer, with a word about each node that is offline by that. How many there were. */
+  forgetSilent(silentMs: number): Promise<number>;
   /** Forgets all waiting changes. */
   close(): void;
 }
@@ -21,41 +25,38 @@ export interface PresenceDeps {
   readonly logger: Logger;
   /** How long a node may be without a socket before it is offline. */
   readonly graceMs: number;
+  /** Random name of this process, for its rows in the database. */
+  readonly replica: string;
 }
 
 const SEEN_EVERY_MS = 30_000;
 
 export function createPresence(deps: PresenceDeps): Presence {
-  const { store, events, clock, logger, graceMs } = deps;
+  const { store, clock, logger, graceMs, replica } = deps;
   const sockets = new Map<number, number>();
   const leaving = new Map<number, AbortController>();
   const lastSeen = new Map<string, number>();
+  const inTurn = createTurns();
 
-  const announce = (type: 'node-online' | 'node-offline', node: NodeRecord | undefined): void => {
-    if (node === undefined) return;
-    const { organizationId: organization, collaborationId: collaboration } = node;
-    logger.info(type === 'node-online' ? 'Node is online' : 'Node is offline', {
-      node: node.id,
-      organization,
-      collaboration,
+  const goOnline = (nodeId: number): Promise<void> =>
+    inTurn(String(nodeId), async () => {
+      const wasOffline = await store.replicas.connect(replica, nodeId, clock.now());
+      if (wasOffline) await announce(deps, 'node-online', nodeId);
     });
-    events.publish({ type, node });
-  };
 
-  const goOffline = async (nodeId: number): Promise<void> => {
-    if (sockets.has(nodeId)) return;
-    await store.nodes.update(nodeId, { isOnline: false, config: [] });
-    announce('node-offline', await store.nodes.find(nodeId));
-  };
+  const goOffline = (nodeId: number): Promise<void> =>
+    inTurn(String(nodeId), async () => {
+      if (sockets.has(nodeId)) return;
+      const isOffline = await store.replicas.disconnect(replica, nodeId);
+      if (isOffline) await announce(deps, 'node-offline', nodeId);
+    });
 
   return {
     connected: async (nodeId) => {
       leaving.get(nodeId)?.abort();
       leaving.delete(nodeId);
       sockets.set(nodeId, (sockets.get(nodeId) ?? 0) + 1);
-      const before = await store.nodes.find(nodeId);
-      await store.nodes.update(nodeId, { isOnline: true, lastSeenAt: clock.now() });
-      if (before?.isOnline === false) announce('node-online', await store.nodes.find(nodeId));
+      await goOnline(nodeId);
     },
 
     disconnected: (nodeId) => {
@@ -69,7 +70,10 @@ export function createPresence(deps: PresenceDeps): Presence {
       leaving.set(nodeId, wait);
       clock
         .sleep(graceMs, wait.signal)
-        .then(() => goOffline(nodeId))
+        .then(() => {
+          leaving.delete(nodeId);
+          return goOffline(nodeId);
+        })
         .catch((error: unknown) => {
           if (!wait.signal.aborted)
             logger.error('A node could not be marked offline', { node: nodeId, error });
@@ -85,9 +89,37 @@ export function createPresence(deps: PresenceDeps): Presence {
       else await store.users.update(id, { lastSeenAt: now });
     },
 
+    restore: async () => {
+      const stored = new Set(await store.replicas.nodesOf(replica));
+      for (const nodeId of sockets.keys()) if (!stored.has(nodeId)) await goOnline(nodeId);
+      for (const nodeId of stored) if (!leaving.has(nodeId)) await goOffline(nodeId);
+    },
+
+    forgetSilent: async (silentMs) => {
+      const { replicas, nodeIds } = await store.replicas.forgetSilent(silentMs);
+      for (const nodeId of nodeIds) await announce(deps, 'node-offline', nodeId);
+      return replicas;
+    },
+
     close: () => {
       for (const wait of leaving.values()) wait.abort();
       leaving.clear();
     },
   };
+}
+
+async function announce(
+  { store, events, logger }: PresenceDeps,
+  type: 'node-online' | 'node-offline',
+  nodeId: number,
+): Promise<void> {
+  const node = await store.nodes.find(nodeId);
+  if (node === undefined) return;
+  const { id, name, organizationId, collaborationId } = node;
+  logger.info(type === 'node-online' ? 'Node is online' : 'Node is offline', {
+    node: id,
+    organization: organizationId,
+    collaboration: collaborationId,
+  });
+  events.publish({ type, node: { id, name, organizationId, collaborationId } });
 }

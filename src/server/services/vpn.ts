@@ -41,22 +41,15 @@ const PER_NODE = { max: 10, windowMs: 60_000 } as const;
 const MARGIN_MS = 30_000;
 
 export function createVpnService(deps: VpnServiceDeps): VpnService {
-  const queues = new Map<number, Promise<unknown>>();
   const answers = new Map<
     number,
     { readonly kind: string; readonly text: string; readonly at: number }
   >();
   const attempts = createAttempts(PER_NODE, deps.clock);
 
-  const inTurn = <T>(nodeId: number, work: () => Promise<T>): Promise<T> => {
-    const before = queues.get(nodeId) ?? Promise.resolve();
-    const mine = before.then(work, work);
-    queues.set(
-      nodeId,
-      mine.catch(() => undefined),
-    );
-    return mine;
-  };
+  /** Also across replicas: two of them would end each other's authorization. */
+  const inTurn = <T>(nodeId: number, work: () => Promise<T>): Promise<T> =>
+    deps.store.exclusively(`vpn of node ${nodeId}`, work);
 
   const answering = (
     kind: 'new' | 'renewed',

@@ -1,3 +1,4 @@
+import { isV6Error } from '../../core/errors.ts';
 import { authenticate } from '../auth/identity.ts';
 import type { ServerEvent } from '../services/events.ts';
 import { cut } from './cut.ts';
@@ -8,7 +9,9 @@ import type { SocketDeps, TaskSocket, Tasks } from './sockets.ts';
 export function broadcast(tasks: Tasks, deps: SocketDeps): void {
   deps.events.subscribe((event) => {
     send(tasks, event);
-    if (event.type === 'members-changed') void refreshRooms(tasks, deps, event.organizationIds);
+    if (event.type === 'members-changed')
+      refreshRooms(tasks, deps, event.organizationIds.map(room.organizationUsers));
+    if (event.type === 'missed') readAgain(tasks, deps);
   });
 }
 
@@ -35,7 +38,19 @@ function send(tasks: Tasks, event: ServerEvent): void {
     case 'account-ended':
       tasks.in(room.account(event.accountId)).disconnectSockets(true);
       return;
+    case 'algorithm-status':
+      toCollaboration(tasks, event.change.collaboration_id).emit(
+        'algorithm_status_change',
+        event.change,
+      );
+      return;
+    case 'algorithm-log':
+      tasks
+        .to([room.users(event.collaborationId), room.everything])
+        .emit('algorithm_log', event.line);
+      return;
     case 'members-changed':
+    case 'missed':
       return;
   }
 }
@@ -43,23 +58,33 @@ function send(tasks: Tasks, event: ServerEvent): void {
 const toCollaboration = (tasks: Tasks, id: number) =>
   tasks.to([room.collaboration(id), room.everything]);
 
-/** Users of these organizations get the rooms that they belong in now. */
-async function refreshRooms(
-  tasks: Tasks,
-  deps: SocketDeps,
-  organizations: readonly number[],
-): Promise<void> {
-  const rooms = new Set(organizations.map(room.organizationUsers));
-  for (const socket of tasks.sockets.values()) {
-    if (![...rooms].some((one) => socket.rooms.has(one))) continue;
-    try {
-      await refresh(socket, deps);
-    } catch {
-      // Whoever cannot be identified any more has nothing to hear until the next login.
-      for (const left of socket.rooms) if (left !== socket.id) await socket.leave(left);
-      cut(socket.conn);
+/** Nodes look for runs that they have not heard of; tokens and memberships that ended meanwhile count now. */
+function readAgain(tasks: Tasks, deps: SocketDeps): void {
+  for (const socket of tasks.sockets.values())
+    if (socket.data.authenticated?.identity.kind === 'node') socket.emit('sync');
+  refreshRooms(tasks, deps, undefined);
+}
+
+/** Whoever is in one of these rooms gets those that it belongs in now. Undefined: everybody. */
+function refreshRooms(tasks: Tasks, deps: SocketDeps, rooms: readonly string[] | undefined): void {
+  const work = async (): Promise<void> => {
+    for (const socket of tasks.sockets.values()) {
+      if (socket.data.authenticated === undefined) continue;
+      if (rooms !== undefined && !rooms.some((one) => socket.rooms.has(one))) continue;
+      try {
+        await refresh(socket, deps);
+      } catch (error) {
+        // Without an answer of the database nobody is judged: its return makes everybody read again.
+        if (isV6Error(error, 'V6_DATABASE')) throw error;
+        // Whoever cannot be identified any more has nothing to hear until the next login.
+        for (const left of socket.rooms) if (left !== socket.id) await socket.leave(left);
+        cut(socket.conn);
+      }
     }
-  }
+  };
+  work().catch((error: unknown) => {
+    deps.logger.error('The rooms of sockets could not be renewed', { error });
+  });
 }
 
 async function refresh(socket: TaskSocket, deps: SocketDeps): Promise<void> {

@@ -3,7 +3,6 @@ import type { NodeIdentity } from '../auth/identity.ts';
 import type { RunRecord } from '../interfaces/records.ts';
 import { appendLog, isOwn } from '../services/runs.ts';
 import { logLine, statusChange, toConfigEntries } from './payloads.ts';
-import { room } from './rooms.ts';
 import type { SocketDeps, TaskSocket } from './sockets.ts';
 
 /**
@@ -11,7 +10,7 @@ import type { SocketDeps, TaskSocket } from './sockets.ts';
  * and noted, since an event has no answer.
  */
 export function handleNodeEvents(socket: TaskSocket, node: NodeIdentity, deps: SocketDeps): void {
-  const { logger, presence, store } = deps;
+  const { events, logger, presence, store } = deps;
   const on = (
     event: 'ping' | 'algorithm_status_change' | 'algorithm_log' | 'node_info_update' | 'message',
     work: (payload: unknown) => Promise<boolean>,
@@ -37,10 +36,8 @@ export function handleNodeEvents(socket: TaskSocket, node: NodeIdentity, deps: S
     const run = parsed.success ? await store.runs.find(parsed.data.run_id) : undefined;
     if (!parsed.success || run === undefined || !isOwn(node, run)) return false;
     if (run.isKillPending) await store.runs.update(run.id, { isKillPending: false });
-    const { collaborationId } = node;
-    socket.nsp
-      .to([room.collaboration(collaborationId), room.everything])
-      .emit('algorithm_status_change', toStatusChange(run, node, parsed.data.status));
+    const change = toStatusChange(run, node, parsed.data.status);
+    events.publish({ type: 'algorithm-status', change });
     return true;
   });
 
@@ -50,9 +47,9 @@ export function handleNodeEvents(socket: TaskSocket, node: NodeIdentity, deps: S
     const { run_id: runId, log } = parsed.data;
     const run = await appendLog({ store }, node, { runId, text: log });
     if (run === undefined) return false;
-    socket.nsp
-      .to([room.users(node.collaborationId), room.everything])
-      .emit('algorithm_log', { run_id: run.id, task_id: run.taskId, log });
+    const { collaborationId } = node;
+    const line = { run_id: run.id, task_id: run.taskId, log };
+    events.publish({ type: 'algorithm-log', collaborationId, line });
     return true;
   });
 
