@@ -109,7 +109,6 @@ export function refusalLimiter(app: App): (request: FastifyRequest) => Promise<v
   const check = app.createRateLimit({
     max: REFUSALS_PER_MINUTE,
     timeWindow: 60_000,
-    cache: 20_000,
     keyGenerator: (request) => request.ip,
   });
   return async (request) => {
