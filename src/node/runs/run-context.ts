@@ -4,6 +4,7 @@ import type { Slot } from '../../core/vpn/slot.ts';
 import type { OpenRun, RunPatch } from '../interfaces/coordinator.ts';
 import type { EndStatus, RunRecord } from '../interfaces/run-files.ts';
 import { untilAnswered } from '../server-patience.ts';
+import { LogStream } from './log-stream.ts';
 import { parentOf, type RunDeps } from './run-deps.ts';
 import { failureNote, RunRefused, renderLog } from './run-ending.ts';
 import type { RunRegistration } from './run-registration.ts';
@@ -24,6 +25,7 @@ export class RunContext {
   container: string | undefined;
   record: RunRecord | undefined;
   registration: RunRegistration | undefined;
+  stream: LogStream | undefined;
   hasMappings = false;
   /** The server holds the run for ended: it is told nothing more. */
   isClosed = false;
@@ -91,6 +93,16 @@ export class RunContext {
     } catch (error) {
       return `${failureNote(toV6Error(error))}\n`;
     }
+  }
+
+  /** From now on others see the algorithm's log as it grows, where the node shares logs. */
+  streamLog({ isContinued }: { readonly isContinued: boolean }): void {
+    const { container, deps, open, token } = this;
+    if (!deps.config.shareAlgorithmLogs || container === undefined) return;
+    const head = this.log('').trimEnd();
+    const run = { run: this.id, task: open.task.id, container, token, head, isContinued };
+    this.stream = new LogStream(deps, run);
+    this.stream.start();
   }
 
   /** The log as it goes to the server. */

@@ -59,6 +59,7 @@ export class RunExecution {
       ending = await this.#endingOf(error);
     }
     this.#isEnding = true;
+    await this.#context.stream?.stop();
     this.#context.enter('ending');
     await finishRun(this.#context, ending, this.#reporting.signal);
   }

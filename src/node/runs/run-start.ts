@@ -55,8 +55,10 @@ export async function startRun(context: RunContext): Promise<void> {
   if (isReachable && found.exposedPorts.length > 0)
     await awaitListening(deps, container, ports, signal);
   context.enter('active');
-  await context.tell({ status: 'active', startedAt, log: context.log('') });
+  const head = context.log('').trimEnd();
+  await context.tell({ status: 'active', startedAt, ...(head === '' ? {} : { log: head }) });
   context.emit('active');
+  context.streamLog({ isContinued: false });
 }
 
 /** A run whose container outlived an earlier daemon: it gets back what that daemon held for it. */
@@ -81,6 +83,7 @@ export async function resumeRun(
   }
   context.enter('active');
   await context.tell({ status: 'active', startedAt: new Date(record.startedAt) });
+  context.streamLog({ isContinued: true });
 }
 
 /**

@@ -102,7 +102,7 @@ describe('a run', () => {
     const world = await new NodeWorld({ vpn: false }).ready(null);
     const run = world.coordinator.add({ image: 'echo:1' });
     await world.sync();
-    expect(run.log).toBe('');
+    expect(run.log).toBeNull();
     expect(world.ports.held()).toEqual([]);
     expect(world.vpn.mappings.size).toBe(0);
     expect(world.isRunning(run.id)).toBe(true);
