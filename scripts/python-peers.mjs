@@ -17,8 +17,11 @@ const PYTHON = '3.11';
 
 const REQUIREMENTS = 'test/python/requirements.txt';
 
+/** Clients of old algorithm images, each in a folder of its own beside the newer packages, on whose libraries they run. */
+export const OLD_CLIENTS = ['3.7.3', '3.11.1'];
+
 /** Raised when the environment is made in another way: older ones are then not taken for current. */
-const RECIPE = 1;
+const RECIPE = 2;
 
 class PeersError extends Error {}
 
@@ -37,7 +40,8 @@ export function findPython(findProgram) {
 /** Where the environment of these very requirements is, made or not. */
 export function peersFolder(root) {
   const requirements = readFileSync(path.join(root, REQUIREMENTS));
-  const hash = createHash('sha256').update(`${RECIPE} ${process.arch}\n`).update(requirements);
+  const recipe = `${RECIPE} ${process.arch} ${OLD_CLIENTS.join()}\n`;
+  const hash = createHash('sha256').update(recipe).update(requirements);
   return path.join(root, '.v6', `python-${hash.digest('hex').slice(0, 12)}`);
 }
 
@@ -85,8 +89,16 @@ export async function makePeers(root, options) {
 
 async function install(python, root, { onLine, signal }) {
   const options = ['--no-deps', '--no-compile', '--no-input', '--disable-pip-version-check'];
-  const args = ['-m', 'pip', 'install', ...options, '-r', path.join(root, REQUIREMENTS)];
-  await run(python, args, { onLine, signal }).catch((error) => {
+  const pip = ['-m', 'pip', 'install', ...options];
+  const all = async () => {
+    await run(python, [...pip, '-r', path.join(root, REQUIREMENTS)], { onLine, signal });
+    for (const version of OLD_CLIENTS) {
+      const target = ['--target', path.join(path.dirname(python), '../old', version)];
+      const packages = [`vantage6-client==${version}`, `vantage6-common==${version}`];
+      await run(python, [...pip, ...target, ...packages], { onLine, signal });
+    }
+  };
+  await all().catch((error) => {
     if (error.name === 'AbortError') throw error;
     throw new PeersError(
       [
@@ -98,7 +110,7 @@ async function install(python, root, { onLine, signal }) {
   });
 }
 
-/** Environments of other requirements, and what a killed run left an hour ago or earlier. */
+/** Environments of other requirements and what a killed run left, an hour after they were made: somebody may be using one. */
 async function removeOlder(target) {
   const folder = path.dirname(target);
   for (const name of await fs.readdir(folder)) {
@@ -106,7 +118,7 @@ async function removeOlder(target) {
     if (!/^\.?python-/.test(name) || at === target) continue;
     const stat = await fs.stat(at).catch(() => undefined);
     const isOld = stat !== undefined && Date.now() - stat.mtimeMs > 3_600_000;
-    if (!name.startsWith('.') || isOld) await fs.rm(at, { recursive: true, force: true });
+    if (isOld) await fs.rm(at, { recursive: true, force: true });
   }
 }
 
