@@ -25,10 +25,16 @@ export interface WatchedCertificate {
 const LOOK_EVERY_MS = 30_000;
 const DAY_MS = 24 * 3_600_000;
 
+interface Follower {
+  current: Certificate;
+  stamp: string;
+  use: (changed: Certificate) => void;
+}
+
 /** Reads the files, and looks every 30 s whether they are others. Throws V6_CONFIG_INVALID, naming the file at fault. */
 export function watchCertificate(files: Files, logger: Logger): WatchedCertificate {
   const first = readCertificate(files);
-  const state = { current: first, stamp: stampOf(files), use: (_: Certificate): void => undefined };
+  const state: Follower = { current: first, stamp: stampOf(files), use: () => undefined };
   warnOfEnd(first, files, logger);
   const reload = (): void => {
     state.stamp = stampOf(files);

@@ -1,4 +1,4 @@
-import type { Server as HttpServer, IncomingMessage } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import cors from '@fastify/cors';
 import rateLimit from '@fastify/rate-limit';
 import type { FastifyRequest, FastifyServerOptions } from 'fastify';
@@ -26,7 +26,7 @@ const REFUSALS_PER_MINUTE = 600;
 export function connectionOptions(
   transport: TransportSettings,
   certificate: Certificate | undefined,
-): FastifyServerOptions<HttpServer> {
+): FastifyServerOptions {
   const limits = {
     maxHeaderSize: MAX_HEADER_BYTES,
     headersTimeout: HEADERS_TIMEOUT_MS,
@@ -37,7 +37,7 @@ export function connectionOptions(
       ? { http: limits }
       : { https: { ...limits, ...certificate, minVersion: 'TLSv1.2' } };
   // Behind a proxy everybody would look like one caller, and one guesser could keep all users out.
-  return { ...listener, trustProxy: [...transport.trustedProxies] } as FastifyServerOptions;
+  return { ...listener, trustProxy: [...transport.trustedProxies] };
 }
 
 /** What holds for all routes, in this order: headers, TLS, CORS. Before authentication. */
