@@ -17,6 +17,7 @@ import type { PortalConnector } from './interfaces/portal-connector.ts';
 import type { Store } from './interfaces/store.ts';
 import { createServerLogger } from './logging.ts';
 import { createEventHub } from './services/events.ts';
+import { createOutsideWatch } from './services/outside-changes.ts';
 import { createPresence } from './services/presence.ts';
 import { createReplica } from './services/replica.ts';
 import { createVpnService, type VpnService } from './services/vpn.ts';
@@ -116,7 +117,9 @@ async function listen(input: ListenInput): Promise<RunningServer> {
     transport: config.transport,
   });
   certificates?.follow((changed) => (app.server as Server & TlsServer).setSecureContext(changed));
+  const outside = createOutsideWatch({ meta: store.meta, events, logger });
   const close = async (): Promise<void> => {
+    await outside.close();
     certificates?.close();
     await sockets.close();
     // After the sockets, whose ends would start new waits.
@@ -131,6 +134,7 @@ async function listen(input: ListenInput): Promise<RunningServer> {
     await bus?.open();
     // The port is ours, so no other process serves a database in a file: nobody is connected to it yet.
     await replica.join();
+    await outside.start();
   } catch (error) {
     await close();
     throw toListenError(error, config);

@@ -1,12 +1,12 @@
 import type { Clock } from '../../core/clock.ts';
 import { V6Error } from '../../core/errors.ts';
 import type { Store } from '../interfaces/store.ts';
+import { markOutsideChange } from '../services/outside-changes.ts';
 import { applyImport } from './apply-import.ts';
 import { checkAgainstStore, type ImportProblem } from './check-import.ts';
 import { dropAll as dropEverything } from './drop-all.ts';
 import { type ImportDocument, parseImportFile, refuseProblems } from './import-file.ts';
 import { countStates, type Dropped, type ImportItem, type ImportReport } from './import-report.ts';
-import { markOutsideChange } from './outside-change.ts';
 import { type PreparedSecrets, prepareSecrets } from './prepare-import.ts';
 import { renderSecrets } from './secrets-file.ts';
 

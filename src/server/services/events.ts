@@ -36,6 +36,8 @@ export interface EventHub extends Events {
   subscribe(listener: (event: ServerEvent) => void): void;
   /** Events that may have got lost: for the sockets of this replica alone. */
   missed(): void;
+  /** The database was changed from outside: as `missed`, without an alarm. */
+  reread(): void;
 }
 
 /**
@@ -55,8 +57,9 @@ export function createEventHub(logger: Logger, bus?: EventBus): EventHub {
   };
   const missed = (): void => {
     logger.warn('Events of other replicas may have got lost: all nodes read again');
-    tell({ type: 'missed' });
+    reread();
   };
+  const reread = (): void => tell({ type: 'missed' });
   bus?.receive({ hear: (text) => tell(JSON.parse(text) as ServerEvent), missed });
   return {
     publish: (event) => {
@@ -67,5 +70,6 @@ export function createEventHub(logger: Logger, bus?: EventBus): EventHub {
       listeners.push(listener);
     },
     missed,
+    reread,
   };
 }
