@@ -4,10 +4,16 @@ import { systemClock } from '../core/clock.ts';
 import type { Context } from '../core/context.ts';
 import type { Engine } from '../core/engine/engine.ts';
 import { isV6Error, type V6Error } from '../core/errors.ts';
+import { V6_VERSION } from '../core/labels.ts';
 import { imageReferences } from '../images/references.ts';
 import type { ServerHostDeps } from './host/find-server.ts';
 import type { ServerUser } from './host/server-container.ts';
-import { findRecord, recordFile, removeRunFolder } from './host/server-record.ts';
+import {
+  findRecord,
+  recordFile,
+  removeRunFolder,
+  type ServerRecord,
+} from './host/server-record.ts';
 import type { ServerFiles } from './interfaces/host.ts';
 
 /** What the commands of a server on its host need, and who runs them. */
@@ -61,7 +67,8 @@ export async function announceServer(
   const processes = createProcesses([process.execPath]);
   const { configFile } = context;
   const since = new Date().toISOString();
-  const record = { ...processes.own(), url, configFile, since, ...(logFile && { logFile }) };
+  const own = { ...processes.own(), version: V6_VERSION };
+  const record: ServerRecord = { ...own, url, configFile, since, logFile };
   try {
     // Another server of that name that lives keeps its word.
     if ((await findRecord({ files, processes }, context)) !== undefined) return async () => {};

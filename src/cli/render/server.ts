@@ -39,6 +39,7 @@ interface PrintedStatus {
   readonly url: string | null;
   readonly healthy: boolean | null;
   readonly version: string | null;
+  readonly protocol: string | null;
   readonly since: string | null;
   readonly database: { readonly kind: string; readonly location: string } | null;
   readonly nodes: { readonly online: number; readonly total: number } | null;
@@ -59,7 +60,7 @@ export function renderServerStatus(status: PrintedStatus): string {
     ['container', container && `${container.name} (${container.state}), image ${container.image}`],
     ['process', status.pid === null ? null : String(status.pid)],
     ['URL', status.url],
-    ['version', status.version],
+    ['version', status.version && `${status.version} (vantage6 ${status.protocol ?? '?'})`],
     ['since', status.since],
     ['nodes', nodes && `${nodes.online} of ${nodes.total} online`],
     ['database', database && `${database.kind} ${database.location}`],

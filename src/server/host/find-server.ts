@@ -30,6 +30,8 @@ export type FoundServer = {
   /** False for a container that ended, or was made and never started. */
   readonly running: boolean;
   readonly url: string | undefined;
+  /** Of v6, that it was started with. */
+  readonly version: string | undefined;
 } & (
   | { readonly how: 'process'; readonly record: ServerRecord }
   | { readonly how: 'container'; readonly container: ContainerState }
@@ -43,11 +45,15 @@ export async function findServer(
   context: Pick<Context, 'name' | 'scope' | 'runDir'>,
 ): Promise<FoundServer | undefined> {
   const record = await findRecord(deps, context);
-  if (record !== undefined) return { how: 'process', running: true, record, url: record.url };
+  if (record !== undefined) {
+    const { url, version } = record;
+    return { how: 'process', running: true, record, url, version };
+  }
   if (deps.engineProblem !== undefined) throw deps.engineProblem;
   const container =
     deps.engine === undefined ? undefined : await findServerContainer(deps.engine, context);
   if (container === undefined) return undefined;
   const running = ALIVE.has(container.state);
-  return { how: 'container', running, container, url: container.labels[LABEL.url] };
+  const { [LABEL.url]: url, [LABEL.version]: version } = container.labels;
+  return { how: 'container', running, container, url, version };
 }

@@ -6,6 +6,8 @@ import type { ProcessIdentity, ServerFiles, ServerProcesses } from '../interface
 export interface ServerRecord extends ProcessIdentity {
   /** Where this host reaches it, with api path. */
   readonly url: string;
+  /** Of v6. */
+  readonly version: string;
   readonly configFile: string;
   /** Undefined when its output goes elsewhere (a terminal, systemd's journal). */
   readonly logFile: string | undefined;
@@ -24,14 +26,15 @@ export function parseRecord(text: string): ServerRecord | undefined {
     return undefined;
   }
   if (!isRecord(value)) return undefined;
-  const { pid, startedAtTick, url, configFile, logFile, since } = value;
+  const { pid, startedAtTick, url, version, configFile, logFile, since } = value;
   if (typeof pid !== 'number' || !Number.isInteger(pid) || pid < 2) return undefined;
-  if ([startedAtTick, url, configFile, since].some((field) => typeof field !== 'string'))
+  if ([startedAtTick, url, version, configFile, since].some((field) => typeof field !== 'string'))
     return undefined;
   return {
     pid,
     startedAtTick: startedAtTick as string,
     url: url as string,
+    version: version as string,
     configFile: configFile as string,
     logFile: typeof logFile === 'string' ? logFile : undefined,
     since: since as string,

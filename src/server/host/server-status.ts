@@ -22,7 +22,10 @@ export interface ServerStatus {
   readonly url: string | null;
   /** Whether `/health` answers 200. */
   readonly healthy: boolean | null;
+  /** Of v6. */
   readonly version: string | null;
+  /** The version of vantage6 whose interface it speaks, as it says itself. */
+  readonly protocol: string | null;
   /** ISO 8601. */
   readonly since: string | null;
   readonly database: DatabasePlace | null;
@@ -55,7 +58,7 @@ export async function serverStatus(
           return null;
         })
       : null;
-  if (found?.running && parts.version === null) problems.push(`${parts.url} does not answer.`);
+  if (parts.running && parts.protocol === null) problems.push(`${parts.url} does not answer.`);
   if (parts.version !== null && parts.version !== V6_VERSION)
     problems.push(`The server runs version ${parts.version}; this command line is ${V6_VERSION}.`);
   const { name, scope, configFile } = context;
@@ -92,27 +95,38 @@ function describe(found: FoundServer | undefined) {
         : { name: container.name, image: container.image, state: container.state },
     pid: record?.pid ?? null,
     url: found?.running ? (found.url ?? null) : null,
+    version: found?.running ? (found.version ?? null) : null,
     since: running ? (record?.since ?? container?.startedAt?.toISOString() ?? null) : null,
     logFile: record?.logFile ?? null,
   };
 }
 
 async function ask({ probe }: Pick<ServerHostDeps, 'probe'>, found: FoundServer | undefined) {
-  if (!found?.running || found.url === undefined) return { healthy: null, version: null };
-  const [health, version] = await Promise.all([probe.health(found.url), probe.version(found.url)]);
-  return { healthy: health === 200, version: version ?? null };
+  if (!found?.running || found.url === undefined) return { healthy: null, protocol: null };
+  const [health, protocol] = await Promise.all([probe.health(found.url), probe.version(found.url)]);
+  return { healthy: health === 200, protocol: protocol ?? null };
 }
 
-/** Version of a running server. Throws V6_SERVER_NOT_RUNNING, V6_SERVER_UNREACHABLE, V6_ENGINE_*. */
-export async function askVersion(
-  deps: ServerHostDeps,
-  context: Context,
-): Promise<{ readonly url: string; readonly version: string }> {
+/** Result of `v6 server version`. */
+export interface ServerVersion {
+  readonly server: string;
+  readonly url: string;
+  /** Of v6, that the server was started with. */
+  readonly version: string;
+  /** The version of vantage6 whose interface it speaks, as it says itself. */
+  readonly protocol: string;
+  /** Of this command line. */
+  readonly cli: string;
+}
+
+/** Asks a running server. Throws V6_SERVER_NOT_RUNNING, V6_SERVER_UNREACHABLE, V6_ENGINE_*. */
+export async function askVersion(deps: ServerHostDeps, context: Context): Promise<ServerVersion> {
   const found = await findServer(deps, context);
   if (!found?.running) throw notRunning(context);
-  const { url = '' } = found;
-  const version = url === '' ? undefined : await deps.probe.version(url);
-  if (version !== undefined) return { url, version };
+  const { url = '', version = 'unknown' } = found;
+  const protocol = url === '' ? undefined : await deps.probe.version(url);
+  if (protocol !== undefined)
+    return { server: context.name, url, version, protocol, cli: V6_VERSION };
   throw new V6Error(
     'V6_SERVER_UNREACHABLE',
     `The server ${context.name} does not answer at ${url}`,
