@@ -134,7 +134,12 @@ function addAuthentication(app: App, deps: AppDeps): void {
     );
     request.identity = identity;
     request.session = session;
-    if (identity.kind !== 'container') await deps.presence.seen(identity.kind, identity.id);
+    if (identity.kind === 'container') return;
+    const { kind, id } = identity;
+    // Nobody waits for this write, and no request fails by it.
+    deps.presence.seen(kind, id).catch((error: unknown) => {
+      deps.logger.warn('The time of a last request could not be stored', { [kind]: id, error });
+    });
   });
 }
 

@@ -1,3 +1,4 @@
+import { createBatches } from '../../core/batches.ts';
 import type { Clock } from '../../core/clock.ts';
 import type { Logger } from '../../core/logger.ts';
 import { createTurns } from '../../core/turns.ts';
@@ -8,7 +9,7 @@ import type { Events } from './events.ts';
 export interface Presence {
   connected(nodeId: number): Promise<void>;
   disconnected(nodeId: number): void;
-  /** Writes `last_seen`, at most once in 30 s per account: every write is a flush to disk. */
+  /** Writes `last_seen`, at most once in 30 s per account, and many accounts at once: every write is a flush to disk. */
   seen(kind: 'user' | 'node', id: number): Promise<void>;
   /** Writes again which nodes are here and which are not: after the database was away, or had given this replica up. */
   restore(): Promise<void>;
@@ -30,6 +31,14 @@ export interface PresenceDeps {
 }
 
 const SEEN_EVERY_MS = 30_000;
+/** Accounts in one transaction, which holds up everybody else's writes. */
+const SEEN_AT_ONCE = 100;
+
+interface Seen {
+  readonly kind: 'user' | 'node';
+  readonly id: number;
+  readonly at: Date;
+}
 
 export function createPresence(deps: PresenceDeps): Presence {
   const { store, clock, logger, graceMs, replica } = deps;
@@ -37,6 +46,14 @@ export function createPresence(deps: PresenceDeps): Presence {
   const leaving = new Map<number, AbortController>();
   const lastSeen = new Map<string, number>();
   const inTurn = createTurns();
+  const writeSeen = createBatches<Seen>(SEEN_AT_ONCE, (all) =>
+    store.transaction(async (tx) => {
+      for (const { kind, id, at: lastSeenAt } of all) {
+        if (kind === 'node') await tx.nodes.update(id, { lastSeenAt });
+        else await tx.users.update(id, { lastSeenAt });
+      }
+    }),
+  );
 
   const goOnline = (nodeId: number): Promise<void> =>
     inTurn(String(nodeId), async () => {
@@ -85,8 +102,7 @@ export function createPresence(deps: PresenceDeps): Presence {
       const key = `${kind} ${id}`;
       if (now.getTime() - (lastSeen.get(key) ?? 0) < SEEN_EVERY_MS) return;
       lastSeen.set(key, now.getTime());
-      if (kind === 'node') await store.nodes.update(id, { lastSeenAt: now });
-      else await store.users.update(id, { lastSeenAt: now });
+      await writeSeen({ kind, id, at: now });
     },
 
     restore: async () => {

@@ -29,9 +29,14 @@ function send(tasks: Tasks, event: ServerEvent): void {
     case 'node-online':
     case 'node-offline': {
       const { id, name, organizationId, collaborationId } = event.node;
-      // One emit to several rooms reaches each socket once.
-      toCollaboration(tasks, collaborationId)
-        .to(room.organization(collaborationId, organizationId))
+      // Not to the other nodes, as upstream does: none listens for it (vantage6 4.15, node/socket.py), and a thousand nodes that
+      // come back at once would be sent half a million of them. One emit to several rooms reaches each socket once.
+      tasks
+        .to([
+          room.users(collaborationId),
+          room.organization(collaborationId, organizationId),
+          room.everything,
+        ])
         .emit(event.type, { id, name, org_id: organizationId });
       return;
     }
