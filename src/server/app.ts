@@ -59,6 +59,7 @@ export async function buildApp(deps: AppDeps): Promise<App> {
   acceptEmptyJson(app);
   refuseCompression(app);
   answerExpectations(app.server);
+  requireHost(app);
   await guardConnections(app, deps.transport);
   const knownPaths = rememberPaths(app);
   const documented = collectRoutes(app, deps.apiPath);
@@ -106,6 +107,14 @@ function acceptEmptyJson(app: App): void {
     } catch {
       done(new V6Error('V6_REQUEST_INVALID', 'The body is not JSON'));
     }
+  });
+}
+
+/** RFC 9112, 3.2. */
+function requireHost(app: App): void {
+  app.addHook('onRequest', async ({ headers, raw }) => {
+    if (headers.host === undefined && raw.httpVersion === '1.1')
+      throw new V6Error('V6_REQUEST_INVALID', 'The request has no Host header');
   });
 }
 

@@ -29,6 +29,8 @@ export function connectionOptions(
 ): FastifyServerOptions {
   const limits = {
     maxHeaderSize: MAX_HEADER_BYTES,
+    // Node would refuse without a body; `requireHost` does it with one.
+    requireHostHeader: false,
     headersTimeout: HEADERS_TIMEOUT_MS,
     connectionsCheckingInterval: CHECK_EVERY_MS,
   };

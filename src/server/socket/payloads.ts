@@ -1,35 +1,54 @@
 import { z } from 'zod';
 import { RUN_STATUSES } from '../../core/protocol/entities.ts';
+import { printable } from '../http/plain-data.ts';
 import type { ConfigEntry } from '../interfaces/records.ts';
 
-/** What clients send over the socket. Of ids only the run's is read: everything else about a run is in the database. */
-export const statusChange = z.object({ run_id: z.int().min(1), status: z.enum(RUN_STATUSES) });
+/** Ids are 32-bit integers in PostgreSQL. */
+const runId = z.int().min(1).max(2_147_483_647);
 
-export const logLine = z.object({ run_id: z.int().min(1), log: z.string().max(262_144) });
+/** What clients send over the socket. Of ids only the run's is read: everything else about a run is in the database. */
+export const statusChange = z.object({ run_id: runId, status: z.enum(RUN_STATUSES) });
+
+export const logLine = z.object({
+  run_id: runId,
+  log: z.string().max(262_144).transform(printable),
+});
 
 const MAX_ENTRIES = 1000;
 const MAX_TEXT = 1024;
+/** Values that are looked at: empty lists and nulls give no entry, but cost time. */
+const MAX_VALUES = 20_000;
+/** Upstream's own go three levels deep. */
+const MAX_DEPTH = 8;
 
 /**
  * `node_info_update` flattened as upstream stores it: a list is one row per item, an object gives its inner keys, a value is
- * one row; booleans become 0 and 1. Undefined for what is no object.
+ * one row; booleans become 0 and 1. Undefined for what is no object. What is too deep, too long or binary is left out.
  */
 export function toConfigEntries(info: unknown): readonly ConfigEntry[] | undefined {
-  if (typeof info !== 'object' || info === null || Array.isArray(info)) return undefined;
+  if (typeof info !== 'object' || info === null || Array.isArray(info) || isBinary(info))
+    return undefined;
   const entries: ConfigEntry[] = [];
-  const add = (key: string, value: unknown): void => {
-    if (Array.isArray(value)) {
-      for (const item of value) add(key, item);
+  let left = MAX_VALUES;
+  const add = (key: string, value: unknown, depth: number): void => {
+    left -= 1;
+    if (left < 0 || entries.length >= MAX_ENTRIES || value === null || value === undefined) return;
+    if (typeof value === 'object') {
+      if (depth >= MAX_DEPTH || isBinary(value)) return;
+      for (const [inner, item] of Object.entries(value))
+        add(Array.isArray(value) ? key : inner, item, depth + 1);
       return;
     }
-    if (typeof value === 'object' && value !== null) {
-      for (const [inner, item] of Object.entries(value)) add(inner, item);
-      return;
-    }
-    if (entries.length >= MAX_ENTRIES || value === null || value === undefined) return;
     const text = typeof value === 'boolean' ? String(Number(value)) : `${value as string | number}`;
-    entries.push({ key: key.slice(0, MAX_TEXT), value: text.slice(0, MAX_TEXT) });
+    entries.push({
+      key: printable(key.slice(0, MAX_TEXT)),
+      value: printable(text.slice(0, MAX_TEXT)),
+    });
   };
-  for (const [key, value] of Object.entries(info)) add(key, value);
+  for (const [key, value] of Object.entries(info)) add(key, value, 0);
   return entries;
 }
+
+/** Binary attachments of socket.io. */
+const isBinary = (value: object): boolean =>
+  ArrayBuffer.isView(value) || value instanceof ArrayBuffer;

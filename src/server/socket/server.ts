@@ -13,8 +13,10 @@ import {
 import { authenticate, type NodeIdentity } from '../auth/identity.ts';
 import { tlsGuard } from '../http/transport.ts';
 import { killOf, listAll } from '../services/tasks.ts';
+import { answerOthers } from './acknowledge.ts';
 import { broadcast } from './broadcast.ts';
 import { cut } from './cut.ts';
+import { refuseHandshakes } from './handshakes.ts';
 import { handleNodeEvents } from './node-events.ts';
 import { roomsOf } from './rooms.ts';
 import type { SocketData, SocketDeps, TaskSocket, Tasks } from './sockets.ts';
@@ -48,6 +50,7 @@ export function attachSockets(http: HttpServer, deps: SocketDeps): { close(): Pr
       pingTimeout: 20_000,
     },
   );
+  refuseHandshakes(http, io.engine);
   const tasks: Tasks = io.of(SOCKET_NAMESPACE);
   tasks.use((socket, next) => {
     void admit(socket, deps, next);
@@ -124,6 +127,7 @@ async function welcome(socket: TaskSocket, deps: SocketDeps): Promise<void> {
         deps.logger.error('A ping of a user failed', { error });
       });
     });
+    answerOthers(socket, new Set(['ping']));
     return;
   }
   if (identity.kind === 'container') return;
