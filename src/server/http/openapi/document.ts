@@ -194,24 +194,35 @@ function responsesOf(
       ...(headers.length === 0 ? {} : { headers: Object.fromEntries(headers) as JsonSchema }),
     },
   ]);
-  const bad = errorStatuses(route, operation).map((status) => [
+  const bad = errorStatuses(route, operation, schemas).map((status) => [
     String(status),
     { $ref: `#/components/responses/${ERRORS[status]?.[0]}` },
   ]);
   return Object.fromEntries([...good, ...bad]) as JsonSchema;
 }
 
-function errorStatuses(route: DocumentedRoute, operation: Operation): readonly number[] {
+function errorStatuses(
+  route: DocumentedRoute,
+  operation: Operation,
+  schemas: SchemaCollector,
+): readonly number[] {
   const { callers, errors = [] } = operation;
   const found = new Set<number>([400, 429, 500, 503, ...errors]);
   if (callers === 'refresh' || callers.length > 0)
     for (const one of [401, 403, 422]) found.add(one);
+  const named = [route.querystring, route.body].flatMap((schema) =>
+    schema === undefined ? [] : propertiesOf(schema, schemas),
+  );
+  if (named.some((name) => /(^|_)ids?$/.test(name))) found.add(404);
   if (route.params !== undefined) for (const one of [404, 414]) found.add(one);
   // A body that nobody asked for is read all the same.
   if (!route.key.startsWith('GET ')) for (const one of [413, 415]) found.add(one);
   for (const one of Object.keys(operation.answers)) found.delete(Number(one));
   return [...found].toSorted((a, b) => a - b);
 }
+
+const propertiesOf = (schema: z.ZodType, schemas: SchemaCollector): readonly string[] =>
+  Object.keys(schemas.request(schema).properties ?? {});
 
 const jsonAnswer = (description: string, schema: JsonSchema): JsonSchema => ({
   description,
