@@ -6,7 +6,8 @@ import {
   timingSafeEqual,
 } from 'node:crypto';
 import { promisify } from 'node:util';
-import { V6Error } from '../../core/errors.ts';
+
+export { checkPasswordRule } from './password-rule.ts';
 
 /** OWASP's minimum for argon2id (19 MiB, 2 passes): about 60 ms, in the thread pool. */
 const COST = { memory: 19_456, passes: 2, parallelism: 1, tagLength: 32 } as const;
@@ -50,21 +51,6 @@ export async function verifyPassword(password: string, phc: string): Promise<boo
 export async function verifyNothing(password: string): Promise<false> {
   await derive('argon2id', { message: password, nonce: Buffer.alloc(16, 1), ...COST });
   return false;
-}
-
-/** Upstream's rule: 8–128 characters with a digit, an upper and a lower case letter and another character. Throws V6_REQUEST_INVALID. */
-export function checkPasswordRule(password: string): void {
-  const missing = [
-    password.length >= 8 && password.length <= 128 ? '' : '8 to 128 characters',
-    /\d/.test(password) ? '' : 'a digit',
-    /[A-Z]/.test(password) ? '' : 'an upper case letter',
-    /[a-z]/.test(password) ? '' : 'a lower case letter',
-    /[^A-Za-z0-9]/.test(password) ? '' : 'a character that is no letter or digit',
-  ].filter((part) => part !== '');
-  if (missing.length === 0) return;
-  throw new V6Error('V6_REQUEST_INVALID', 'The password does not follow the rule', {
-    details: { errors: { password: [`It needs ${missing.join(', ')}.`] } },
-  });
 }
 
 /** 24 characters that follow the rule; about 130 bits. */

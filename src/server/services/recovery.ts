@@ -2,7 +2,7 @@ import { createHmac, randomBytes } from 'node:crypto';
 import type { Clock } from '../../core/clock.ts';
 import type { AccountSettings } from '../../core/config/server-accounts.ts';
 import { V6Error } from '../../core/errors.ts';
-import { checkPasswordRule } from '../auth/passwords.ts';
+import { checkPasswordRule } from '../auth/password-rule.ts';
 import type { RecoveryPurpose } from '../interfaces/account-store.ts';
 import type { UserRecord } from '../interfaces/records.ts';
 import type { Store } from '../interfaces/store.ts';
@@ -97,7 +97,8 @@ export function createRecovery(deps: RecoveryDeps): Recovery {
     },
 
     resetPassword: async (token, password, source) => {
-      checkPasswordRule(password);
+      // Before the token is used up; who it is for is known only afterwards.
+      checkPasswordRule(password, [settings.serverName]);
       const user = await userOf(token, 'password', source);
       await login.setPassword(user, password, source);
     },

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { checkPasswordRule } from '../../auth/passwords.ts';
+import { checkPasswordRule } from '../../auth/password-rule.ts';
 import { assertCanForNode } from '../../auth/permissions.ts';
 import { getNode, resetApiKey } from '../../services/nodes.ts';
 import { callerOf, type Routes } from '../app-types.ts';
@@ -24,7 +24,7 @@ function registerChanges({ app, login, store, events, apiKeyDigestKey }: Routes)
   app.patch('/password/change', { schema: { body } }, async (request) => {
     const { user } = callerOf(request, 'user');
     const { current_password: current, new_password: next } = request.body;
-    checkPasswordRule(next);
+    checkPasswordRule(next, [user.username, user.email]);
     await login.changePassword(user, current, next, request.ip);
     return { msg: 'The password is changed; log in again' };
   });

@@ -97,7 +97,7 @@ function registerCreation({ app, store, render }: Routes): void {
     assertCanForOrganization(caller, 'user', 'create', { organizationId, shares });
     const wanted = { roles: body.roles ?? [], rules: body.rules ?? [] };
     await checkGrant(store, caller, { organizationId, wanted });
-    checkPasswordRule(body.password);
+    checkPasswordRule(body.password, [body.username, body.email]);
     const passwordHash = await hashPassword(body.password);
     const created = await store.transaction((tx) =>
       tx.users.create({

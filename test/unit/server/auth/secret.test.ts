@@ -90,6 +90,7 @@ describe('passwords', () => {
   it('follow the rule when they are random', () => {
     for (let i = 0; i < 50; i += 1) checkPasswordRule(randomPassword());
     expect(() => checkPasswordRule('short')).toThrow();
+    expect(() => checkPasswordRule('Welcome2030!')).toThrow();
   });
 });
 
