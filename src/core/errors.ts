@@ -105,6 +105,7 @@ export const ERROR_CATALOGUE = {
   V6_REQUEST_NOT_FOUND: { exitCode: 2, httpStatus: 404 },
   V6_REQUEST_CONFLICT: { exitCode: 2, httpStatus: 400 },
   V6_REQUEST_METHOD: { exitCode: 2, httpStatus: 405 },
+  V6_REQUEST_UNSUPPORTED: { exitCode: 2, httpStatus: 501 },
   V6_REQUEST_RATE: { exitCode: 75, httpStatus: 429 },
   V6_DATABASE: { exitCode: 69, httpStatus: 503 },
 

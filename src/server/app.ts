@@ -6,8 +6,11 @@ import type { App, AppDeps, Routes } from './http/app-types.ts';
 import { createErrorHandler, validatorCompiler } from './http/errors.ts';
 import { collectRoutes } from './http/openapi/routes.ts';
 import { createRender } from './http/render.ts';
+import { registerAbsentRoutes } from './http/routes/absent.ts';
 import { registerApiDocs } from './http/routes/apidocs.ts';
 import { registerCollaborationRoutes } from './http/routes/collaborations.ts';
+import { registerColumnRoutes } from './http/routes/columns.ts';
+import { registerLegacyRoutes } from './http/routes/legacy.ts';
 import { registerNodeRoutes } from './http/routes/nodes.ts';
 import { registerOrganizationRoutes } from './http/routes/organizations.ts';
 import { registerPortRoutes } from './http/routes/ports.ts';
@@ -16,6 +19,7 @@ import { registerRoleRoutes } from './http/routes/roles.ts';
 import { registerRuleRoutes } from './http/routes/rules.ts';
 import { registerRunRoutes } from './http/routes/runs.ts';
 import { registerServiceRoutes } from './http/routes/service.ts';
+import { registerStudyRoutes } from './http/routes/studies.ts';
 import { registerTaskRoutes } from './http/routes/tasks.ts';
 import { registerTokenRoutes } from './http/routes/tokens.ts';
 import { registerUserRoutes } from './http/routes/users.ts';
@@ -85,6 +89,10 @@ export async function buildApp(deps: AppDeps): Promise<App> {
       registerRunRoutes(routes);
       registerPortRoutes(routes);
       registerVpnRoutes(routes);
+      registerStudyRoutes(routes);
+      registerColumnRoutes(routes);
+      registerAbsentRoutes(routes);
+      registerLegacyRoutes(routes);
     },
     { prefix: deps.apiPath },
   );

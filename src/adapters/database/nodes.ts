@@ -121,9 +121,11 @@ function filtered(db: Kysely<Schema>, filter: NodeFilter): ReturnType<typeof sel
 }
 
 async function updateNode(db: Kysely<Schema>, id: number, changes: NodeChanges): Promise<void> {
-  const { name, ip, apiKeyDigest, isOnline, config, lastSeenAt, endTokens } = changes;
+  const { name, collaborationId, ip, apiKeyDigest, isOnline, config, lastSeenAt, endTokens } =
+    changes;
   const values = {
     ...(name === undefined ? {} : { name }),
+    ...(collaborationId === undefined ? {} : { collaboration_id: collaborationId }),
     ...(ip === undefined ? {} : { ip }),
     ...(apiKeyDigest === undefined ? {} : { api_key_digest: apiKeyDigest }),
     ...(isOnline === undefined ? {} : { online: Number(isOnline) }),

@@ -152,6 +152,12 @@ function filtered(query: Query, filter: RunFilter): Query {
   if (filter.initOrganizationId !== undefined)
     out = out.where('task.init_org_id', '=', filter.initOrganizationId);
   if (filter.initUserId !== undefined) out = out.where('task.init_user_id', '=', filter.initUserId);
+  if (filter.isWaiting === true) {
+    out = out
+      .where('run.finished_at', 'is', null)
+      .where('run.started_at', 'is', null)
+      .where((eb) => eb.or([eb('node.id', 'is', null), eb('node.online', '=', 0)]));
+  }
   const { port } = filter;
   if (port !== undefined) {
     out = out.where('run.id', 'in', (eb) =>

@@ -138,6 +138,7 @@ export interface NodeFilter {
 
 export interface NodeChanges {
   readonly name?: string | undefined;
+  readonly collaborationId?: number | undefined;
   readonly ip?: string | null | undefined;
   readonly apiKeyDigest?: string | undefined;
   readonly isOnline?: boolean | undefined;
@@ -353,6 +354,8 @@ export interface RunFilter {
   readonly assigned?: Period | undefined;
   readonly started?: Period | undefined;
   readonly finished?: Period | undefined;
+  /** Open, not started, and their node is away or gone. */
+  readonly isWaiting?: true | undefined;
   /** Runs that have registered this tunnel port. */
   readonly port?: number | undefined;
 }

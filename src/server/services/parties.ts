@@ -77,6 +77,7 @@ export async function changeMembers(
     const filter = { organizationIds: leaving, collaborationIds: [collaboration] };
     const { rows } = await tx.nodes.list(filter, ALL);
     await tx.collaborations.setMembers(collaboration, wanted);
+    await tx.studies.removeMembers(collaboration, leaving);
     return { before: members, after: wanted, ended: rows };
   });
   await endNodes(deps, ended);
@@ -93,8 +94,9 @@ export async function removeCollaboration(
   const { store } = deps;
   const nodes = await store.nodes.list({ collaborationIds: [id] }, ALL);
   const tasks = await store.tasks.list({ collaborationIds: [id] }, ONE);
-  if (!options.withDependents && nodes.total + tasks.total > 0)
-    throw depends('The collaboration has nodes or tasks');
+  const studies = await store.studies.list({ collaborationIds: [id] }, ONE);
+  if (!options.withDependents && nodes.total + tasks.total + studies.total > 0)
+    throw depends('The collaboration has nodes, tasks or studies');
   await endNodes(deps, nodes.rows);
   await store.transaction((tx) => tx.collaborations.remove(id));
 }
@@ -129,7 +131,8 @@ async function assertOrganizationsExist(store: Store, ids: readonly number[]): P
   for (const id of ids) await getOrganization(store, id);
 }
 
-const depends = (message: string): V6Error =>
+/** Somebody would lose more than was asked for. */
+export const depends = (message: string): V6Error =>
   new V6Error('V6_REQUEST_CONFLICT', message, {
     hints: ['Delete them first, or give delete_dependents=true.'],
   });

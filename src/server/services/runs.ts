@@ -1,6 +1,6 @@
 import type { Clock } from '../../core/clock.ts';
 import { V6Error } from '../../core/errors.ts';
-import { isFinished, type RunStatus } from '../../core/protocol/entities.ts';
+import { isFailed, isFinished, type RunStatus } from '../../core/protocol/entities.ts';
 import type { NodeIdentity } from '../auth/identity.ts';
 import { assertOwnRun, forbidden } from '../auth/permissions.ts';
 import type { Tokens } from '../auth/tokens.ts';
@@ -8,6 +8,7 @@ import type { RunRecord } from '../interfaces/records.ts';
 import type { RunChanges, Store } from '../interfaces/store.ts';
 import type { Events } from './events.ts';
 import { notFound } from './nodes.ts';
+import { listAll } from './tasks.ts';
 
 export interface RunServiceDeps {
   readonly store: Store;
@@ -51,18 +52,39 @@ export async function patchRun(
         : planAfterEnd(run, patch);
     if (changes === undefined)
       throw new V6Error('V6_REQUEST_CONFLICT', `Run ${id} has ended: ${run.status}`);
-    if (Object.keys(changes).length === 0) return false;
+    if (Object.keys(changes).length === 0) return [];
     await store.runs.update(id, changes);
-    if (changes.finishedAt !== undefined) await store.ports.removeOfRuns([id]);
-    return true;
+    if (changes.finishedAt === undefined) return [id];
+    await store.ports.removeOfRuns([id]);
+    const hasFailed = changes.status !== undefined && isFailed(changes.status);
+    return hasFailed ? [id, ...(await failWaiting(store, run, deps.clock.now()))] : [id];
   });
   const run = await getRun(deps.store, id);
-  if (changed) {
-    const { collaborationId } = run;
-    deps.events.publish({ type: 'run-changed', collaborationId, runId: id });
-  }
+  const { collaborationId } = run;
+  for (const runId of changed) deps.events.publish({ type: 'run-changed', collaborationId, runId });
   return run;
 }
+
+/**
+ * A task with a failed run has failed, so runs of it that wait for a node that is away end too: else they would start for
+ * nothing when it comes back. Upstream ends every run that has not started; ours lets nodes that are there go on, for partial
+ * results are results. Resolves to the ids.
+ */
+async function failWaiting(store: Store, failed: RunRecord, now: Date): Promise<readonly number[]> {
+  const filter = { taskIds: [failed.taskId], isWaiting: true } as const;
+  const waiting = await listAll((offset) => store.runs.list(filter, { ...WHOLE, offset }));
+  for (const { id } of waiting) {
+    await store.runs.update(id, {
+      status: 'failed',
+      finishedAt: now,
+      log: `Not started: run ${failed.id} of the same task has failed, and the node was away.`,
+    });
+  }
+  await store.ports.removeOfRuns(waiting.map((run) => run.id));
+  return waiting.map((run) => run.id);
+}
+
+const WHOLE = { offset: 0, limit: 1000, sort: [] } as const;
 
 /**
  * Pure. What a node may still send when its run has ended: the same end again, because the answer was lost; and result and log
@@ -139,7 +161,7 @@ export async function containerToken(
     node_id: node.id,
     organization_id: node.organizationId,
     collaboration_id: node.collaborationId,
-    study_id: null,
+    study_id: task.studyId,
     store_id: null,
     task_id: task.id,
     image: task.image,
@@ -147,5 +169,6 @@ export async function containerToken(
       ...(JSON.parse(parameters) as Record<string, unknown>),
       label,
     })),
+    database: task.databases[0]?.label ?? null,
   });
 }

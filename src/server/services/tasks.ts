@@ -2,10 +2,16 @@ import type { Clock } from '../../core/clock.ts';
 import { V6Error } from '../../core/errors.ts';
 import type { ContainerIdentity, UserIdentity } from '../auth/identity.ts';
 import { assertCanForCollaboration, forbidden } from '../auth/permissions.ts';
-import type { RunRecord, TaskDatabaseRecord, TaskRecord } from '../interfaces/records.ts';
+import type {
+  CollaborationRecord,
+  NodeRecord,
+  TaskDatabaseRecord,
+  TaskRecord,
+} from '../interfaces/records.ts';
 import type { Store } from '../interfaces/store.ts';
 import type { Events } from './events.ts';
 import { notFound } from './nodes.ts';
+import { getCollaboration } from './parties.ts';
 
 export interface TaskServiceDeps {
   readonly store: Store;
@@ -17,7 +23,10 @@ export interface NewTask {
   readonly name: string;
   readonly description: string;
   readonly image: string;
+  /** Undefined: that of the study, or of the container that asks. */
   readonly collaborationId: number | undefined;
+  /** Undefined: none, or that of the container that asks. */
+  readonly studyId?: number | undefined;
   readonly organizations: readonly { readonly id: number; readonly input: string }[];
   readonly databases: readonly TaskDatabaseRecord[];
 }
@@ -37,20 +46,20 @@ export async function createTask(
   identity: UserIdentity | ContainerIdentity,
   input: NewTask,
 ): Promise<TaskRecord> {
-  const collaborationId =
-    input.collaborationId ?? (identity.kind === 'container' ? identity.collaborationId : undefined);
-  if (collaborationId === undefined) throw invalid('collaboration_id', 'Missing.');
   const id = await deps.store.transaction(async (store) => {
-    await checkParties(store, collaborationId, input);
+    const { collaborationId, studyId } = await scopeOfTask(store, identity, input);
+    const collaboration = await getCollaboration(store, collaborationId);
     const origin =
       identity.kind === 'user'
-        ? await userOrigin(identity, collaborationId)
+        ? userOrigin(identity, collaborationId)
         : await parentOrigin(store, identity, { collaborationId, image: input.image });
+    await checkParties(store, { collaboration, studyId, input, identity });
     return store.tasks.create({
       name: input.name,
       description: input.description,
       image: input.image,
       collaborationId,
+      studyId,
       ...origin,
       createdAt: deps.clock.now(),
       databases: input.databases,
@@ -61,15 +70,34 @@ export async function createTask(
     });
   });
   const task = await getTask(deps.store, id);
-  deps.events.publish({
-    type: 'new-task',
-    collaborationId,
-    task: { id, parent_id: task.parentId },
-  });
+  const { collaborationId, parentId } = task;
+  deps.events.publish({ type: 'new-task', collaborationId, task: { id, parent_id: parentId } });
   return task;
 }
 
-async function userOrigin(user: UserIdentity, collaborationId: number) {
+/** Where a task takes place. A sub-task stays in the study of its parent, named or not. */
+async function scopeOfTask(
+  store: Store,
+  identity: UserIdentity | ContainerIdentity,
+  { collaborationId, studyId }: NewTask,
+): Promise<{ readonly collaborationId: number; readonly studyId: number | null }> {
+  const own = identity.kind === 'container' ? identity : undefined;
+  if (own !== undefined && studyId !== undefined && studyId !== own.studyId)
+    throw forbidden('A sub-task stays in the study of its parent');
+  const study = studyId ?? own?.studyId ?? undefined;
+  if (study === undefined) {
+    const place = collaborationId ?? own?.collaborationId;
+    if (place === undefined) throw invalid('collaboration_id', 'This or study_id is needed.');
+    return { collaborationId: place, studyId: null };
+  }
+  const found = await store.studies.find(study);
+  if (found === undefined) throw notFound('study', study);
+  if (collaborationId !== undefined && collaborationId !== found.collaborationId)
+    throw invalid('study_id', `Study ${study} is not in collaboration ${collaborationId}.`);
+  return { collaborationId: found.collaborationId, studyId: study };
+}
+
+function userOrigin(user: UserIdentity, collaborationId: number) {
   assertCanForCollaboration(user, 'task', 'create', collaborationId);
   if (!user.collaborationIds.includes(collaborationId)) {
     throw new V6Error(
@@ -111,29 +139,38 @@ async function parentOrigin(
   };
 }
 
-async function checkParties(store: Store, collaborationId: number, input: NewTask): Promise<void> {
-  const collaboration = await store.collaborations.find(collaborationId);
-  if (collaboration === undefined) throw notFound('collaboration', collaborationId);
+async function checkParties(
+  store: Store,
+  wanted: {
+    readonly collaboration: CollaborationRecord;
+    readonly studyId: number | null;
+    readonly input: NewTask;
+    readonly identity: UserIdentity | ContainerIdentity;
+  },
+): Promise<void> {
+  const { collaboration, studyId, input, identity } = wanted;
   const ids = input.organizations.map((organization) => organization.id);
   const repeated = ids.find((id, at) => ids.indexOf(id) !== at);
   if (repeated !== undefined)
     throw invalid('organizations', `Organization ${repeated} is named twice.`);
-  const members = await store.collaborations.members(collaborationId);
-  const strangers = ids.filter((id) => !members.includes(id));
-  if (strangers.length > 0) {
-    throw invalid(
-      'organizations',
-      `Not in collaboration ${collaborationId}: ${strangers.join(', ')}.`,
-    );
-  }
+  const inside = await store.collaborations.members(collaboration.id);
+  assertAmong(ids, inside, `collaboration ${collaboration.id}`);
+  if (studyId !== null) assertAmong(ids, await store.studies.members(studyId), `study ${studyId}`);
   const { rows: nodes } = await store.nodes.list(
-    { organizationIds: ids, collaborationIds: [collaborationId] },
+    { organizationIds: ids, collaborationIds: [collaboration.id] },
     WHOLE,
   );
   const without = ids.filter((id) => !nodes.some((node) => node.organizationId === id));
   if (without.length > 0)
     throw invalid('organizations', `Without a node in the collaboration: ${without.join(', ')}.`);
+  if (identity.kind === 'user') await checkPolicies(store, identity, nodes);
   for (const organization of input.organizations) checkInput(organization, collaboration.encrypted);
+}
+
+function assertAmong(ids: readonly number[], members: readonly number[], where: string): void {
+  const strangers = ids.filter((id) => !members.includes(id));
+  if (strangers.length > 0)
+    throw invalid('organizations', `Not in ${where}: ${strangers.join(', ')}.`);
 }
 
 /** Plain input is base64; encrypted input is base64$base64$base64 (key, nonce, text). */
@@ -152,60 +189,34 @@ function checkInput(
   );
 }
 
+/**
+ * Nodes may tell whose tasks they take: ids or names of users and organizations. One that says nothing, or is away, is asked
+ * later: its run ends as `not allowed`.
+ */
+async function checkPolicies(
+  store: Store,
+  user: UserIdentity,
+  nodes: readonly NodeRecord[],
+): Promise<void> {
+  const own = await store.organizations.find(user.organizationId);
+  const users = [String(user.id), user.user.username];
+  const organizations = [String(user.organizationId), own?.name ?? ''];
+  const refusing = nodes.filter(({ config }) => {
+    const limits = config.filter(({ key }) => key === 'allowed_users' || key === 'allowed_orgs');
+    return (
+      limits.length > 0 &&
+      !limits.some(({ key, value }) =>
+        (key === 'allowed_users' ? users : organizations).includes(value),
+      )
+    );
+  });
+  if (refusing.length === 0) return;
+  const names = refusing.map((node) => node.name).join(', ');
+  throw invalid('organizations', `These nodes do not take tasks of yours: ${names}.`);
+}
+
 const invalid = (field: string, message: string): V6Error =>
   new V6Error('V6_REQUEST_INVALID', message, { details: { errors: { [field]: [message] } } });
-
-/** Ends all open runs of the task and of every task below it, and tells the nodes. Throws V6_REQUEST_CONFLICT when it has ended. */
-export async function killTask(deps: TaskServiceDeps, task: TaskRecord): Promise<number> {
-  const killed = await closeRuns(deps, task);
-  if (killed.length === 0)
-    throw new V6Error('V6_REQUEST_CONFLICT', `Task ${task.id} has already ended`);
-  return killed.length;
-}
-
-/** Removes the task and all below it; what still runs is killed first. */
-export async function removeTask(deps: TaskServiceDeps, task: TaskRecord): Promise<void> {
-  await closeRuns(deps, task);
-  await deps.store.tasks.remove(task.id);
-}
-
-async function closeRuns(deps: TaskServiceDeps, task: TaskRecord): Promise<readonly RunRecord[]> {
-  const now = deps.clock.now();
-  const open = await deps.store.transaction(async (store) => {
-    const taskIds = await store.tasks.family(task.id);
-    const runs = await listAll((offset) =>
-      store.runs.list({ taskIds, isOpen: true }, { ...WHOLE, offset }),
-    );
-    for (const run of runs) {
-      await store.runs.update(run.id, {
-        status: 'killed by user',
-        finishedAt: now,
-        isKillPending: run.startedAt !== null,
-      });
-    }
-    await store.ports.removeOfRuns(runs.map((run) => run.id));
-    return runs;
-  });
-  if (open.length === 0) return open;
-  deps.events.publish({ type: 'kill', kill: killOf(task.collaborationId, open) });
-  for (const run of open) {
-    const { collaborationId, id: runId } = run;
-    deps.events.publish({ type: 'run-changed', collaborationId, runId });
-  }
-  return open;
-}
-
-/** The event that tells nodes to end these runs. */
-export function killOf(collaborationId: number, runs: readonly RunRecord[]) {
-  return {
-    collaboration_id: collaborationId,
-    kill_list: runs.map((run) => ({
-      task_id: run.taskId,
-      run_id: run.id,
-      organization_id: run.organizationId,
-    })),
-  };
-}
 
 /** All rows of a list, page by page. */
 export async function listAll<T>(

@@ -12,7 +12,8 @@ import {
 } from '../../core/protocol/events.ts';
 import { authenticate, type NodeIdentity } from '../auth/identity.ts';
 import { tlsGuard } from '../http/transport.ts';
-import { killOf, listAll } from '../services/tasks.ts';
+import { killOf } from '../services/kills.ts';
+import { listAll } from '../services/tasks.ts';
 import { answerOthers } from './acknowledge.ts';
 import { broadcast } from './broadcast.ts';
 import { cut } from './cut.ts';

@@ -218,6 +218,12 @@ export const runWithTask = component(
   z.object({ ...runFields, task: z.union([relation, plainTask]) }),
 );
 
+export const runWithResult = component(
+  'RunWithResult',
+  'A run and its result in one, as vantage6 3.x has them.',
+  z.object({ ...runFields, task: relation, result: optional }),
+);
+
 export const result = component(
   'Result',
   'What a run gave back.',

@@ -37,7 +37,8 @@ export interface Operation {
   readonly headers?: Readonly<Record<string, string>>;
   /**
    * Error answers that this operation has on its own. Those that follow from its form need no mention: 400 (anything is
-   * parsed), 401, 403 and 422 (a token is needed), 404 and 414 (an id in the path), 413 and 415 (no GET), 429, 500 and 503.
+   * parsed), 401, 403 and 422 (a token is needed), 404 (an id anywhere), 414 (an id in the path), 413 and 415 (no GET), 429,
+   * 500 and 503.
    */
   readonly errors?: readonly ErrorStatus[];
   /** Meaning of parameters and body fields whose name does not tell it, or tells something else than elsewhere. */
@@ -75,6 +76,8 @@ export function page<T extends z.ZodType>(item: T) {
       'total-count': 'How many records there are on all pages.',
       link: 'The same links in the form of RFC 8288.',
     },
+    // An id in a filter that does not exist.
+    errors: [404],
   } as const;
 }
 

@@ -82,6 +82,23 @@ const collaborations: Operations = {
     answers: { 200: z.array(entity.organization) },
     fields: { 'body.id': 'The organization.' },
   },
+  'POST /collaboration/:id/node': {
+    tag: 'Collaborations',
+    summary: 'Move a node here',
+    description:
+      'Its organization must be in the collaboration, and it must have no open runs. It logs in again, with the same key.',
+    callers: USERS,
+    answers: { 201: z.array(entity.node) },
+    fields: { 'body.id': 'The node.' },
+  },
+  'DELETE /collaboration/:id/node': {
+    tag: 'Collaborations',
+    summary: 'Take a node out',
+    description: 'Deletes it: a node is in one collaboration.',
+    callers: USERS,
+    answers: done,
+    fields: { 'body.id': 'The node.' },
+  },
   'DELETE /collaboration/:id/organization': {
     tag: 'Collaborations',
     summary: 'Take an organization out',

@@ -41,6 +41,15 @@ const tasks: Operations = {
     errors: [404],
     fields: { id: 'The task.' },
   },
+  'POST /kill/node/tasks': {
+    tag: 'Tasks',
+    summary: 'End everything on a node',
+    description: 'Ends its open runs. A node that is away hears of it when it comes back.',
+    callers: USERS,
+    answers: done,
+    errors: [404],
+    fields: { id: 'The node.' },
+  },
 };
 
 const runs: Operations = {

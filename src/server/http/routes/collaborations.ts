@@ -1,13 +1,17 @@
 import { z } from 'zod';
+import { V6Error } from '../../../core/errors.ts';
 import type { Identity } from '../../auth/identity.ts';
 import {
   assertCanForCollaboration,
+  assertCanForNode,
   assertGlobal,
   forbidden,
   visibleParties,
 } from '../../auth/permissions.ts';
 import type { CollaborationRecord } from '../../interfaces/records.ts';
 import type { Store } from '../../interfaces/store.ts';
+import { moveNode } from '../../services/node-moves.ts';
+import { getNode, removeNode } from '../../services/nodes.ts';
 import {
   changeMembers,
   createCollaboration,
@@ -16,6 +20,7 @@ import {
 } from '../../services/parties.ts';
 import { callerOf, type Routes } from '../app-types.ts';
 import { flag, id, list, listQuery, name, once, params, pattern } from '../fields.ts';
+import { assertFound } from '../filters.ts';
 import { pageRequest, sendPage } from '../paging.ts';
 
 const organizationIds = z
@@ -38,6 +43,7 @@ const query = listQuery({
   name: once(pattern).optional(),
   encrypted: once(flag).optional(),
   organization_id: once(id).optional(),
+  algorithm_store_id: once(id).optional(),
   include,
 });
 
@@ -46,6 +52,7 @@ export function registerCollaborationRoutes(routes: Routes): void {
   registerReads(routes);
   registerWrites(routes);
   registerMembers(routes);
+  registerNodes(routes);
 }
 
 function registerReads({ app, store, render }: Routes): void {
@@ -60,10 +67,18 @@ function registerReads({ app, store, render }: Routes): void {
   app.get('/collaboration', { schema: { querystring: query } }, async (request, reply) => {
     const identity = callerOf(request, 'user', 'node', 'container');
     const { name: like, encrypted, organization_id: organizationId } = request.query;
+    // No collaboration has a store on this server.
+    const isNothing = request.query.algorithm_store_id !== undefined;
     const { rows, total } = await store.collaborations.list(
-      { ids: visibleCollaborations(identity), name: like, encrypted, organizationId },
+      {
+        ids: isNothing ? [] : visibleCollaborations(identity),
+        name: like,
+        encrypted,
+        organizationId,
+      },
       pageRequest(request.query),
     );
+    await assertFound(store, request.query, total);
     const data = await Promise.all(rows.map((row) => rendered(row, request.query.include)));
     return sendPage(request, reply, {
       query: request.query,
@@ -150,12 +165,44 @@ function registerMembers({ app, store, events, vpn, render }: Routes): void {
   );
 }
 
+function registerNodes({ app, store, events, vpn, render }: Routes): void {
+  const schema = { params, body: z.strictObject({ id }) };
+  app.post('/collaboration/:id/node', { schema }, async (request, reply) => {
+    const user = callerOf(request, 'user');
+    const collaboration = await getCollaboration(store, request.params.id);
+    assertCanForCollaboration(user, 'collaboration', 'edit', collaboration.id);
+    const node = await getNode(store, request.body.id);
+    // It leaves the collaboration where it is.
+    assertCanForCollaboration(user, 'collaboration', 'edit', node.collaborationId);
+    await moveNode({ store, events }, node, collaboration.id);
+    const { rows } = await store.nodes.list({ collaborationIds: [collaboration.id] }, ALL);
+    reply.code(201);
+    return rows.map(render.node);
+  });
+
+  app.delete('/collaboration/:id/node', { schema }, async (request) => {
+    const user = callerOf(request, 'user');
+    const collaboration = await getCollaboration(store, request.params.id);
+    assertCanForCollaboration(user, 'collaboration', 'edit', collaboration.id);
+    const node = await getNode(store, request.body.id);
+    if (node.collaborationId !== collaboration.id) {
+      const message = `Node ${node.id} is not in collaboration ${collaboration.id}`;
+      throw new V6Error('V6_REQUEST_INVALID', message, {
+        details: { errors: { id: [`${message}.`] } },
+      });
+    }
+    assertCanForNode(user, 'delete', node);
+    await removeNode({ store, events, vpn }, node);
+    return { msg: `Node ${node.id} is deleted: a node is in one collaboration` };
+  });
+}
+
 type Asked = Parameters<typeof callerOf>[0];
 
 const ALL = { offset: 0, limit: 1000, sort: [] } as const;
 
-/** Undefined for all. */
-function visibleCollaborations(identity: Identity): readonly number[] | undefined {
+/** Ids of the collaborations that somebody sees; undefined for all. Throws V6_AUTH_FORBIDDEN. */
+export function visibleCollaborations(identity: Identity): readonly number[] | undefined {
   const visible = visibleParties(identity, 'collaboration');
   if (visible.isAll) return undefined;
   return identity.kind === 'user' ? identity.collaborationIds : [identity.collaborationId];

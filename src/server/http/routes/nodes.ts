@@ -9,7 +9,8 @@ import {
 import type { NodeRecord } from '../../interfaces/records.ts';
 import { createNode, getNode, patchNode, removeNode } from '../../services/nodes.ts';
 import { callerOf, type Routes } from '../app-types.ts';
-import { flag, id, ipv4, listQuery, name, once, params, pattern } from '../fields.ts';
+import { flag, id, ipv4, listQuery, moment, name, once, params, pattern } from '../fields.ts';
+import { assertFound } from '../filters.ts';
 import { pageRequest, sendPage } from '../paging.ts';
 
 const createBody = z.strictObject({
@@ -26,8 +27,11 @@ const query = listQuery({
   name: once(pattern).optional(),
   organization_id: once(id).optional(),
   collaboration_id: once(id).optional(),
+  study_id: once(id).optional(),
   status: once(z.enum(['online', 'offline'])).optional(),
   ip: once(ipv4).optional(),
+  last_seen_from: once(moment).optional(),
+  last_seen_till: once(moment).optional(),
 });
 
 /** Nodes: a user registers and removes them, a node tells its tunnel address. */
@@ -45,12 +49,15 @@ function registerReads({ app, store, render }: Routes): void {
       {
         name: request.query.name,
         ip: request.query.ip,
+        studyId: request.query.study_id,
+        lastSeen: { from: request.query.last_seen_from, till: request.query.last_seen_till },
         isOnline: status === undefined ? undefined : status === 'online',
         organizationIds: both(visible.organizationIds, organization_id),
         collaborationIds: both(visible.collaborationIds, collaboration_id),
       },
       pageRequest(request.query),
     );
+    await assertFound(store, request.query, rows.total);
     return sendPage(request, reply, { query: request.query, rows, render: render.node });
   });
 

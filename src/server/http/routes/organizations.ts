@@ -16,6 +16,7 @@ import {
 } from '../../services/parties.ts';
 import { callerOf, type Routes } from '../app-types.ts';
 import { flag, id, list, listQuery, name, once, params, pattern, shortText } from '../fields.ts';
+import { assertFound } from '../filters.ts';
 import { pageRequest, sendPage } from '../paging.ts';
 
 /** base64 of a PEM text, or empty. */
@@ -36,6 +37,7 @@ const query = listQuery({
   name: once(pattern).optional(),
   country: once(shortText).optional(),
   collaboration_id: once(id).optional(),
+  study_id: once(id).optional(),
   ids: list(id).optional(),
 });
 
@@ -53,9 +55,10 @@ function registerReads({ app, store, render }: Routes): void {
     const wanted =
       ids === undefined ? visible : (visible?.filter((one) => ids.includes(one)) ?? ids);
     const rows = await store.organizations.list(
-      { ids: wanted, name: like, country, collaborationId },
+      { ids: wanted, name: like, country, collaborationId, studyId: request.query.study_id },
       pageRequest(request.query),
     );
+    await assertFound(store, request.query, rows.total);
     return sendPage(request, reply, { query: request.query, rows, render: render.organization });
   });
 

@@ -11,7 +11,9 @@ import { pageRequest, sendPage } from '../paging.ts';
 
 const createBody = z.strictObject({
   port: integer(1, 65_535),
-  run_id: id,
+  run_id: id.optional(),
+  /** What 3.x calls a run. */
+  result_id: id.optional(),
   label: z.string().max(128).nullish(),
   /** Ours. Upstream knows tcp only, and says nothing. */
   protocol: z.enum(['tcp', 'udp']).default('tcp'),
@@ -37,18 +39,34 @@ export function registerPortRoutes(routes: Routes): void {
 function registerWrites({ app, store, render }: Routes): void {
   app.post('/port', { schema: { body: createBody } }, async (request, reply) => {
     const node = callerOf(request, 'node');
-    const { run_id: runId, port, label, protocol } = request.body;
-    const record = { runId, port, protocol, label: label ?? null };
+    const { port, label, protocol } = request.body;
+    const record = { runId: runIdOf(request.body), port, protocol, label: label ?? null };
     const created = await registerPort(store, node, record);
     reply.code(201);
     return render.port(created);
   });
 
-  const deletion = z.strictObject({ run_id: once(id) });
+  const deletion = z.strictObject({
+    run_id: once(id).optional(),
+    result_id: once(id).optional(),
+  });
   app.delete('/port', { schema: { querystring: deletion } }, async (request) => {
     const node = callerOf(request, 'node');
-    await clearPorts(store, node, request.query.run_id);
-    return { msg: `The ports of run ${request.query.run_id} are removed` };
+    const runId = runIdOf(request.query);
+    await clearPorts(store, node, runId);
+    return { msg: `The ports of run ${runId} are removed` };
+  });
+}
+
+/** Throws V6_REQUEST_INVALID when neither name is there. */
+function runIdOf(named: {
+  readonly run_id?: number | undefined;
+  readonly result_id?: number | undefined;
+}): number {
+  const runId = named.run_id ?? named.result_id;
+  if (runId !== undefined) return runId;
+  throw new V6Error('V6_REQUEST_INVALID', 'run_id is missing', {
+    details: { errors: { run_id: ['Missing.'] } },
   });
 }
 

@@ -7,10 +7,11 @@ import type { RunFilter, Store } from '../../interfaces/store.ts';
 import { getNode } from '../../services/nodes.ts';
 import { getRun, patchRun } from '../../services/runs.ts';
 import { callerOf, type Routes } from '../app-types.ts';
-import { date, id, list, listQuery, once, params } from '../fields.ts';
+import { date, id, integer, list, listQuery, moment, once, params } from '../fields.ts';
+import { assertFound } from '../filters.ts';
 import { pageRequest, sendPage } from '../paging.ts';
 import { printable } from '../plain-data.ts';
-import { within } from './tasks.ts';
+import { isOutside, within } from './tasks.ts';
 
 /** Results are base64 text and can be large. */
 const BODY_LIMIT_BYTES = 64 * 1024 * 1024;
@@ -22,12 +23,13 @@ const filters = {
   collaboration_id: once(id).optional(),
   node_id: once(id).optional(),
   state: once(z.literal('open')).optional(),
-  assigned_from: once(date).optional(),
-  assigned_till: once(date).optional(),
-  started_from: once(date).optional(),
-  started_till: once(date).optional(),
-  finished_from: once(date).optional(),
-  finished_till: once(date).optional(),
+  port: once(integer(1, 65_535)).optional(),
+  assigned_from: once(moment).optional(),
+  assigned_till: once(moment).optional(),
+  started_from: once(moment).optional(),
+  started_till: once(moment).optional(),
+  finished_from: once(moment).optional(),
+  finished_till: once(moment).optional(),
   include,
 };
 const query = listQuery(filters);
@@ -66,6 +68,7 @@ function registerRuns({ app, store, render }: Routes): void {
     const identity = callerOf(request, 'user', 'node', 'container');
     const filter = await filterOf(store, identity, request.query);
     const { rows, total } = await store.runs.list(filter, pageRequest(request.query));
+    await assertFound(store, request.query, total);
     const data = await rendered(rows, request.query.include);
     return sendPage(request, reply, {
       query: request.query,
@@ -91,6 +94,7 @@ function registerResults({ app, store, render }: Routes): void {
     const identity = callerOf(request, 'user', 'node', 'container');
     const filter = await filterOf(store, identity, request.query);
     const rows = await store.runs.list(filter, pageRequest(request.query));
+    await assertFound(store, request.query, rows.total);
     return sendPage(request, reply, { query: request.query, rows, render: render.result });
   });
 
@@ -131,13 +135,17 @@ async function filterOf(store: Store, identity: Identity, wanted: Wanted): Promi
   if (node !== undefined && within(visible.collaborationIds, node.collaborationId)?.length === 0)
     throw forbidden('You may not view the runs of this node');
   const ofNode = node === undefined ? wanted.collaboration_id : node.collaborationId;
+  const { organization_id: organization } = wanted;
   return {
+    // Two limits that exclude each other.
+    ...(isOutside(node?.organizationId, organization) ? { ids: [] } : {}),
     taskIds: wanted.task_id === undefined ? undefined : [wanted.task_id],
     collaborationIds: within(visible.collaborationIds, ofNode),
-    organizationId: node?.organizationId ?? wanted.organization_id,
+    organizationId: node?.organizationId ?? organization,
     initOrganizationId: visible.organizationId,
     initUserId: visible.userId,
     isOpen: wanted.state === 'open' ? true : undefined,
+    port: wanted.port,
     assigned: { from: wanted.assigned_from, till: wanted.assigned_till },
     started: { from: wanted.started_from, till: wanted.started_till },
     finished: { from: wanted.finished_from, till: wanted.finished_till },

@@ -1,10 +1,20 @@
 import { z } from 'zod';
-import { assertCanEndTask, assertCanViewWork, visibleWork } from '../../auth/permissions.ts';
+import { RUN_STATUSES } from '../../../core/protocol/entities.ts';
+import type { Identity } from '../../auth/identity.ts';
+import {
+  assertCanEndTask,
+  assertCanKillAt,
+  assertCanViewWork,
+  visibleWork,
+} from '../../auth/permissions.ts';
 import type { RunRecord, TaskRecord } from '../../interfaces/records.ts';
 import type { TaskFilter } from '../../interfaces/store.ts';
-import { createTask, getTask, killTask, listAll, removeTask } from '../../services/tasks.ts';
+import { killNode, killTask, removeTask } from '../../services/kills.ts';
+import { getNode } from '../../services/nodes.ts';
+import { createTask, getTask, listAll } from '../../services/tasks.ts';
 import { callerOf, type Routes } from '../app-types.ts';
 import { flag, id, list, listQuery, name, once, params, pattern } from '../fields.ts';
+import { assertFound } from '../filters.ts';
 import { pageRequest, sendPage } from '../paging.ts';
 
 /** Inputs are base64 text and can be large. */
@@ -27,12 +37,14 @@ const createBody = z.strictObject({
     .min(1)
     .max(1000),
   collaboration_id: id.nullish(),
-  study_id: z.null('This server has no studies').optional(),
+  study_id: id.nullish(),
   store_id: z.null('This server has no algorithm stores').optional(),
   server_url: z.string().nullish(),
   name: z.union([name, z.literal('')]).nullish(),
   description: z.string().max(1024).nullish(),
   databases: z.array(database).max(100).nullish(),
+  /** Clients of 3.x name one database. */
+  database: z.string().max(128).nullish(),
 });
 
 const include = list(z.enum(['runs', 'results'])).optional();
@@ -40,12 +52,16 @@ const query = listQuery({
   init_org_id: once(id).optional(),
   init_user_id: once(id).optional(),
   collaboration_id: once(id).optional(),
+  study_id: once(id).optional(),
+  store_id: once(id).optional(),
   parent_id: once(id).optional(),
   job_id: once(id).optional(),
   run_id: once(id).optional(),
   image: once(pattern).optional(),
   name: once(pattern).optional(),
   description: once(pattern).optional(),
+  database: once(pattern).optional(),
+  status: once(z.enum(RUN_STATUSES)).optional(),
   is_user_created: once(flag).optional(),
   include,
 });
@@ -72,20 +88,8 @@ function registerReads({ app, store, render }: Routes): void {
   app.get('/task', { schema: { querystring: query } }, async (request, reply) => {
     const identity = callerOf(request, 'user', 'node', 'container');
     const wanted = request.query;
-    const visible = visibleWork(identity, 'task');
-    const filter: TaskFilter = {
-      collaborationIds: within(visible.collaborationIds, wanted.collaboration_id),
-      initOrganizationId: visible.organizationId ?? wanted.init_org_id,
-      initUserId: visible.userId ?? wanted.init_user_id,
-      parentId: wanted.parent_id,
-      jobId: wanted.job_id,
-      runId: wanted.run_id,
-      image: wanted.image,
-      name: wanted.name,
-      description: wanted.description,
-      isTopLevel: wanted.is_user_created,
-    };
-    const { rows, total } = await store.tasks.list(filter, pageRequest(wanted));
+    const { rows, total } = await store.tasks.list(filterOf(identity, wanted), pageRequest(wanted));
+    await assertFound(store, wanted, total);
     const data = await Promise.all(rows.map((row) => rendered(row, wanted.include)));
     return sendPage(request, reply, {
       query: wanted,
@@ -126,8 +130,9 @@ function registerWrites({ app, store, events, clock, render }: Routes): void {
         description: body.description ?? '',
         image: body.image,
         collaborationId: body.collaboration_id ?? undefined,
+        studyId: body.study_id ?? undefined,
         organizations: body.organizations,
-        databases: (body.databases ?? []).map(({ label, ...parameters }) => ({
+        databases: databasesOf(body).map(({ label, ...parameters }) => ({
           label,
           parameters: JSON.stringify(parameters),
         })),
@@ -152,7 +157,50 @@ function registerWrites({ app, store, events, clock, render }: Routes): void {
     const count = await killTask(deps, task);
     return { msg: `Task ${task.id} is killed, with ${count} open runs` };
   });
+
+  app.post('/kill/node/tasks', { schema: { body: z.strictObject({ id }) } }, async (request) => {
+    const user = callerOf(request, 'user');
+    const node = await getNode(store, request.body.id);
+    assertCanKillAt(user, node);
+    const count = await killNode(deps, node);
+    return { msg: `Node ${node.id} ends all its tasks, ${count} of them open` };
+  });
 }
+
+function filterOf(identity: Identity, wanted: z.infer<typeof query>): TaskFilter {
+  const visible = visibleWork(identity, 'task');
+  const isNothing =
+    isOutside(visible.organizationId, wanted.init_org_id) ||
+    isOutside(visible.userId, wanted.init_user_id) ||
+    // No task has a store on this server.
+    wanted.store_id !== undefined;
+  return {
+    ...(isNothing ? { ids: [] } : {}),
+    collaborationIds: within(visible.collaborationIds, wanted.collaboration_id),
+    initOrganizationId: visible.organizationId ?? wanted.init_org_id,
+    initUserId: visible.userId ?? wanted.init_user_id,
+    studyId: wanted.study_id,
+    parentId: wanted.parent_id,
+    jobId: wanted.job_id,
+    runId: wanted.run_id,
+    image: wanted.image,
+    name: wanted.name,
+    description: wanted.description,
+    database: wanted.database,
+    status: wanted.status,
+    isTopLevel: wanted.is_user_created,
+  };
+}
+
+function databasesOf(body: z.infer<typeof createBody>): readonly z.infer<typeof database>[] {
+  if (body.databases !== null && body.databases !== undefined) return body.databases;
+  const { database: label } = body;
+  return label === null || label === undefined || label === '' ? [] : [{ label }];
+}
+
+/** Asked for something else than what somebody is limited to. */
+export const isOutside = (limit: number | undefined, wanted: number | undefined): boolean =>
+  limit !== undefined && wanted !== undefined && limit !== wanted;
 
 /** Collaborations that somebody sees, narrowed to the one asked for. */
 export function within(

@@ -135,12 +135,29 @@ describe('a run', () => {
   });
 
   it('of another organization goes on when one fails', async () => {
+    await world.presence.connected(world.southNode.node.id);
     await patch({ status: 'crashed' });
     const south = await runOf(world, task, world.south);
     const answer = await world.call('GET', `/run/${south}`, { token: world.nora.token });
     expect(answer.body.status).toBe('pending');
     const status = await world.call('GET', `/task/${task}/status`, { token: world.nora.token });
     expect(status.body.status).toBe('crashed');
+  });
+
+  it('that waits for a node that is away ends when another one fails, and is announced', async () => {
+    const south = await runOf(world, task, world.south);
+    world.events.length = 0;
+    await patch({ status: 'crashed' });
+    const { body } = await world.call('GET', `/run/${south}`, { token: world.nora.token });
+    expect(body).toMatchObject({
+      status: 'failed',
+      finished_at: '2030-01-01T00:01:00',
+      log: expect.stringContaining(`run ${run} of the same task`),
+    });
+    expect(world.events.map((event) => event.type === 'run-changed' && event.runId)).toStrictEqual([
+      run,
+      south,
+    ]);
   });
 
   it('can be found by its dates', async () => {

@@ -1,0 +1,89 @@
+import { V6Error } from '../../core/errors.ts';
+import type { NodeRecord, RunRecord, TaskRecord } from '../interfaces/records.ts';
+import type { RunFilter } from '../interfaces/store.ts';
+import { listAll, type TaskServiceDeps } from './tasks.ts';
+
+const WHOLE = { offset: 0, limit: 1000, sort: [] } as const;
+
+/** Ends all open runs of the task and of every task below it, and tells the nodes. Throws V6_REQUEST_CONFLICT when it has ended. */
+export async function killTask(deps: TaskServiceDeps, task: TaskRecord): Promise<number> {
+  const killed = await closeTask(deps, task);
+  if (killed.length === 0)
+    throw new V6Error('V6_REQUEST_CONFLICT', `Task ${task.id} has already ended`);
+  return killed.length;
+}
+
+/** Removes the task and all below it; what still runs is killed first. */
+export async function removeTask(deps: TaskServiceDeps, task: TaskRecord): Promise<void> {
+  await closeTask(deps, task);
+  await deps.store.tasks.remove(task.id);
+}
+
+/** Ends everything that is open in the tasks of a study. */
+export async function closeStudy(deps: TaskServiceDeps, studyId: number): Promise<void> {
+  const tasks = await listAll((offset) => deps.store.tasks.list({ studyId }, { ...WHOLE, offset }));
+  for (const task of tasks) await closeTask(deps, task);
+}
+
+/**
+ * Ends all open runs of a node. A node that is away hears of it when it comes back. What a node runs that the server does not
+ * know of is ended too: it is told to end everything. Resolves to the number of runs.
+ */
+export async function killNode(deps: TaskServiceDeps, node: NodeRecord): Promise<number> {
+  const { id, organizationId, collaborationId } = node;
+  const closed = await closeRuns(deps, async () => ({
+    organizationId,
+    collaborationIds: [collaborationId],
+  }));
+  deps.events.publish({ type: 'kill', kill: { collaboration_id: collaborationId, node_id: id } });
+  announce(deps, closed);
+  return closed.length;
+}
+
+async function closeTask(deps: TaskServiceDeps, task: TaskRecord): Promise<readonly RunRecord[]> {
+  const closed = await closeRuns(deps, async (store) => ({
+    taskIds: await store.tasks.family(task.id),
+  }));
+  if (closed.length === 0) return closed;
+  deps.events.publish({ type: 'kill', kill: killOf(task.collaborationId, closed) });
+  announce(deps, closed);
+  return closed;
+}
+
+/** Closes what is open among these runs, with their ports, in one transaction. */
+async function closeRuns(
+  deps: TaskServiceDeps,
+  which: (store: TaskServiceDeps['store']) => Promise<RunFilter>,
+): Promise<readonly RunRecord[]> {
+  const now = deps.clock.now();
+  return deps.store.transaction(async (store) => {
+    const filter = { ...(await which(store)), isOpen: true };
+    const runs = await listAll((offset) => store.runs.list(filter, { ...WHOLE, offset }));
+    for (const run of runs) {
+      await store.runs.update(run.id, {
+        status: 'killed by user',
+        finishedAt: now,
+        isKillPending: run.startedAt !== null,
+      });
+    }
+    await store.ports.removeOfRuns(runs.map((run) => run.id));
+    return runs;
+  });
+}
+
+function announce(deps: TaskServiceDeps, runs: readonly RunRecord[]): void {
+  for (const { collaborationId, id: runId } of runs)
+    deps.events.publish({ type: 'run-changed', collaborationId, runId });
+}
+
+/** The event that tells nodes to end these runs. */
+export function killOf(collaborationId: number, runs: readonly RunRecord[]) {
+  return {
+    collaboration_id: collaborationId,
+    kill_list: runs.map((run) => ({
+      task_id: run.taskId,
+      run_id: run.id,
+      organization_id: run.organizationId,
+    })),
+  };
+}
