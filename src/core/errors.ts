@@ -68,6 +68,7 @@ export const ERROR_CATALOGUE = {
   V6_VPN_NO_DATA: notReady,
   V6_VPN_CLIENT_FAILED: notReady,
   V6_VPN_PLAIN_HTTP: { exitCode: 78, httpStatus: 403 },
+  V6_VPN_REVOKED: { exitCode: 77, httpStatus: 403 },
 
   V6_PORTAL_UNREACHABLE: unreachable,
   V6_PORTAL_TLS: unreachable,

@@ -8,7 +8,7 @@ import type { ServerConfig } from '../core/config/server-config.ts';
 import { V6Error } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
 import { buildApp } from './app.ts';
-import { ensureFirstUser } from './auth/first-user.ts';
+import { ensureFirstUser, warnOfFirstPassword, warnOfPasswordHash } from './auth/first-user.ts';
 import { FIXED_ROLES } from './auth/roles.ts';
 import { checkSecretBelongs, loadServerKeys, type ServerKeys } from './auth/secret.ts';
 import { composeAccounts } from './compose-accounts.ts';
@@ -61,8 +61,10 @@ export async function startServer(input: StartServerInput): Promise<RunningServe
       await checkSecretBelongs(store.meta, keys);
       return ensureFirstUser(store, dataDir);
     });
-    if (passwordFile !== undefined)
+    if (passwordFile !== undefined) {
       logger.info('First start: the password of user root is in a file', { file: passwordFile });
+      warnOfPasswordHash(process.env, logger);
+    } else await warnOfFirstPassword(store, dataDir, logger);
     return await listen({ ...input, logger, store, keys, passwordFile });
   } catch (error) {
     await store.close();
@@ -79,9 +81,9 @@ interface ListenInput extends StartServerInput {
 
 async function listen(input: ListenInput): Promise<RunningServer> {
   const { config, store, keys, logger, clock = systemClock } = input;
+  const certificates = config.transport.tls && watchCertificate(config.transport.tls, logger);
   const bus = await openEventBus(config.uri, logger);
   const events = createEventHub(logger, bus);
-  const certificates = config.transport.tls && watchCertificate(config.transport.tls, logger);
   const accounts = await composeAccounts({ config, store, keys, clock, logger, events });
   const { tokens } = accounts;
   const graceMs = input.offlineGraceMs ?? 5000;
@@ -151,7 +153,15 @@ function vpnOf(
   const connector =
     portal ?? (config.vpn === undefined ? undefined : createPortalConnector(config.vpn));
   return (
-    connector && createVpnService({ store, portal: connector, clock, logger, key: keys.vpnTokens })
+    connector &&
+    createVpnService({
+      store,
+      portal: connector,
+      clock,
+      logger,
+      key: keys.vpnTokens,
+      leaseGraceMs: config.vpnLeaseGraceMs,
+    })
   );
 }
 

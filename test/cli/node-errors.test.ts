@@ -139,6 +139,18 @@ describe('commands about a running node', () => {
         status: () => status,
         verdict: async () => OFF_VERDICT,
         renew: async () => renewed,
+        vpn: async () => ({
+          ...renewed,
+          level: 'none',
+          connectedSince: null,
+          remote: null,
+          bytes: null,
+          certificateExpiresAt: null,
+          renewsAt: null,
+          lastError: null,
+        }),
+        disconnect: async () => ({ ...renewed, state: 'disconnected', vpnAddress: null }),
+        connect: async () => renewed,
         network: async () => network,
       },
       { runDir: `${home}/run/v6/user/alpha`, logger: silentLogger },
@@ -182,5 +194,15 @@ describe('commands about a running node', () => {
     await control?.close();
     await run(OFF_VERDICT);
     expect((await node('vpn', 'renew', '--name', 'alpha')).status).toBe(78);
+  });
+
+  it('show, end and bring back its tunnel', async () => {
+    await run({ ...OFF_VERDICT, state: 'connected', vpnAddress: '10.76.0.5', rung: 'existing' });
+    const status = await node('vpn', 'status', '--name', 'alpha', '--json');
+    expect(JSON.parse(status.stdout)).toMatchObject({ vpnAddress: '10.76.0.5', level: 'none' });
+    const ended = await node('vpn', 'disconnect', '--name', 'alpha');
+    expect([ended.status, ended.stdout.trim()]).toEqual([0, 'VPN: disconnected on request']);
+    const back = await node('vpn', 'connect', '--name', 'alpha');
+    expect(back.stdout).toContain('connected as 10.76.0.5');
   });
 });

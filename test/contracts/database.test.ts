@@ -250,8 +250,21 @@ describe.each(DATABASES)('the store on %s', (_name, newUri) => {
       current: 'x',
       previous: null,
       profile: null,
+      issuedAt: new Date('2030-01-01T00:00:00Z'),
       expiresAt: null,
+      revokedAt: null,
     });
+    expect(await store.vpnGrants.list()).toStrictEqual([
+      {
+        nodeId: ids.nodeId,
+        current: 'x',
+        previous: null,
+        profile: null,
+        issuedAt: new Date('2030-01-01T00:00:00Z'),
+        expiresAt: null,
+        revokedAt: null,
+      },
+    ]);
     await store.tasks.remove(ids.taskId);
     expect((await store.runs.list({}, PAGE)).total).toBe(0);
     await store.nodes.remove(ids.nodeId);

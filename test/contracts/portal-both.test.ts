@@ -75,9 +75,13 @@ const startOurs = () =>
     client: { id: CLIENT, secret: SECRET, redirectUri: 'http://localhost' },
   });
 
-const PORTALS: readonly (readonly [string, (script: Script) => Promise<Portal>])[] = [
-  ['recorded answers of eduVPN 3.4.1', (script) => startPortalReplay(SCRIPTS[script])],
-  ['the embedded portal', startOurs],
+const PORTALS: readonly (readonly [
+  string,
+  (script: Script) => Promise<Portal>,
+  number | undefined,
+])[] = [
+  ['recorded answers of eduVPN 3.4.1', (script) => startPortalReplay(SCRIPTS[script]), 3],
+  ['the embedded portal', startOurs, undefined],
 ];
 
 const settingsFor = ({ url }: Portal): PortalSettings => ({
@@ -89,7 +93,7 @@ const settingsFor = ({ url }: Portal): PortalSettings => ({
   password: PASSWORD,
 });
 
-describe.each(PORTALS)('portal connector against %s', (_name, start) => {
+describe.each(PORTALS)('portal connector against %s', (_name, start, limit) => {
   let portal: Portal | undefined;
   afterEach(async () => {
     await portal?.close();
@@ -111,6 +115,14 @@ describe.each(PORTALS)('portal connector against %s', (_name, start) => {
     expect(issued.text).toMatch(/^remote \S+ 1194 udp$/m);
     await connector.disconnect(tokens);
     await connector.disconnect(tokens);
+  });
+
+  it('knows how many configurations an account may hold, unless it is told', async () => {
+    expect(await (await connectorFor('config')).limit()).toBe(limit);
+    await portal?.close();
+    expect(await (await connectorFor('config', { maxConfigurations: 7 })).limit()).toBe(7);
+    await portal?.close();
+    expect(await (await connectorFor('config', { maxConfigurations: 0 })).limit()).toBeUndefined();
   });
 
   it('renews tokens once with each refresh token', async () => {

@@ -118,6 +118,11 @@ describe('portal connector against recorded exchanges of eduVPN 2.4.4', () => {
     });
   });
 
+  it('knows no limit of configurations over API v2', async () => {
+    const { connector } = await connectorFor([V2_ONLY]);
+    expect(await connector.limit()).toBeUndefined();
+  });
+
   it('uses API v3 of a portal that offers both', async () => {
     const exchanges = [
       BOTH,

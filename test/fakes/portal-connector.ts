@@ -19,6 +19,8 @@ export class FakePortalConnector implements PortalConnector {
   readonly calls: string[] = [];
   /** Configs at once; more are V6_PORTAL_QUOTA. */
   quota = 100;
+  /** What the connector knows of a limit. */
+  known: number | undefined;
   /** Throws this code at the next call of this name. */
   failNext: { readonly call: string; readonly code: ErrorCode } | undefined;
   expiresAt = new Date('2030-04-01T00:00:00Z');
@@ -77,6 +79,10 @@ export class FakePortalConnector implements PortalConnector {
     this.#issued += 1;
     own.config = `config-${this.#issued}`;
     return { text: `# ${own.config} of ${input.node}\n`, expiresAt: this.expiresAt };
+  }
+
+  async limit(): Promise<number | undefined> {
+    return this.known;
   }
 
   async disconnect(tokens: PortalTokens): Promise<void> {

@@ -150,6 +150,7 @@ const config = (port: number): ServerConfig => ({
   serverUrl: undefined,
   vpn: undefined,
   vpnTrustedNetworks: [],
+  vpnLeaseGraceMs: 3_600_000,
   accounts: DEFAULT_ACCOUNTS,
   transport: DEFAULT_TRANSPORT,
   logLevel: 'error',

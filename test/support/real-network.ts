@@ -43,6 +43,7 @@ export async function startRealServer(): Promise<RealServer> {
       serverUrl: undefined,
       vpn: undefined,
       vpnTrustedNetworks: [],
+      vpnLeaseGraceMs: 3_600_000,
       accounts: DEFAULT_ACCOUNTS,
       transport: DEFAULT_TRANSPORT,
       logLevel: 'error',

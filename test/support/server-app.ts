@@ -88,6 +88,14 @@ export async function createTestServer(options: TestServerOptions = {}) {
     replica: 'test',
   });
   const portal = new FakePortalConnector(() => clock.now());
+  const vpn = createVpnService({
+    store,
+    portal,
+    clock,
+    logger,
+    key: KEY,
+    leaseGraceMs: 24 * 3_600_000,
+  });
   const app = await buildApp({
     store,
     tokens,
@@ -99,10 +107,7 @@ export async function createTestServer(options: TestServerOptions = {}) {
     presence,
     clock,
     logger,
-    vpn:
-      options.hasVpn === false
-        ? undefined
-        : createVpnService({ store, portal, clock, logger, key: KEY }),
+    vpn: options.hasVpn === false ? undefined : vpn,
     apiKeyDigestKey: KEY,
     apiPath: '/api',
     vpnTrustedNetworks: [],
@@ -136,6 +141,7 @@ export async function createTestServer(options: TestServerOptions = {}) {
     mailer,
     presence,
     portal,
+    vpn,
     lines,
     call,
     close: async () => {

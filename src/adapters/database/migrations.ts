@@ -6,6 +6,7 @@ import { replicas } from './migrations/0002-replicas.ts';
 import { rulesAndStudies } from './migrations/0003-rules-and-studies.ts';
 import { accounts } from './migrations/0004-accounts.ts';
 import { operation } from './migrations/0005-operation.ts';
+import { vpnLeases } from './migrations/0006-vpn-leases.ts';
 import type { Schema } from './schema.ts';
 
 /** All changes of the schema, oldest first. A released one is never edited: add another. They stand here and not in files, so that they can be bundled. */
@@ -15,6 +16,7 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0003-rules-and-studies': rulesAndStudies,
   '0004-accounts': accounts,
   '0005-operation': operation,
+  '0006-vpn-leases': vpnLeases,
 };
 
 /** Brings the schema up to date; nothing to do is fine. Throws V6_DATABASE, also for a database that a newer v6 wrote. */

@@ -97,7 +97,9 @@ export interface Schema {
     current: string | null;
     previous: string | null;
     profile: string | null;
+    issued_at: string | null;
     expires_at: string | null;
+    revoked_at: string | null;
   };
   session: {
     id: string;

@@ -1,23 +1,40 @@
-import type { Kysely } from 'kysely';
+import type { Kysely, Selectable } from 'kysely';
+import type { VpnGrantRecord } from '../../server/interfaces/records.ts';
 import type { MetaStore, VpnGrantStore } from '../../server/interfaces/store.ts';
 import { dateOrNull } from './listing.ts';
 import type { Schema } from './schema.ts';
 
+type Row = Selectable<Schema['vpn_grant']>;
+
+const toRecord = (row: Row): VpnGrantRecord => ({
+  nodeId: row.node_id,
+  current: row.current,
+  previous: row.previous,
+  profile: row.profile,
+  issuedAt: dateOrNull(row.issued_at),
+  expiresAt: dateOrNull(row.expires_at),
+  revokedAt: dateOrNull(row.revoked_at),
+});
+
 export function vpnGrantStore(db: Kysely<Schema>): VpnGrantStore {
+  const select = () => db.selectFrom('vpn_grant').selectAll();
   return {
     find: async (nodeId) => {
-      const row = await db
-        .selectFrom('vpn_grant')
-        .selectAll()
-        .where('node_id', '=', nodeId)
-        .executeTakeFirst();
-      if (row === undefined) return undefined;
-      const { current, previous, profile } = row;
-      return { nodeId, current, previous, profile, expiresAt: dateOrNull(row.expires_at) };
+      const row = await select().where('node_id', '=', nodeId).executeTakeFirst();
+      return row && toRecord(row);
     },
 
-    save: async ({ nodeId, current, previous, profile, expiresAt }) => {
-      const values = { current, previous, profile, expires_at: expiresAt?.toISOString() ?? null };
+    list: async () => (await select().orderBy('node_id').execute()).map(toRecord),
+
+    save: async ({ nodeId, current, previous, profile, issuedAt, expiresAt, revokedAt }) => {
+      const values = {
+        current,
+        previous,
+        profile,
+        issued_at: issuedAt?.toISOString() ?? null,
+        expires_at: expiresAt?.toISOString() ?? null,
+        revoked_at: revokedAt?.toISOString() ?? null,
+      };
       await db
         .insertInto('vpn_grant')
         .values({ node_id: nodeId, ...values })

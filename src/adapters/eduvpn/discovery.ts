@@ -11,12 +11,16 @@ export interface PortalEndpoints {
   readonly token: URL;
   /** Of the portal's pages, without trailing slash. */
   readonly root: string;
+  /** Configurations that an account may hold at once, as far as is known without being told; 0: any number. */
+  readonly maxConfigurations: number;
 }
 
 // Documents for developers of eduVPN clients, "API version 3" and "API version 2", section "Server Endpoints".
 const API_V3 = 'http://eduvpn.org/api#3';
 const API_V2 = 'http://eduvpn.org/api#2';
 const REDIRECT_LIMIT = 3;
+/** eduVPN's `Api.maxActiveConfigurations` where it is not set (all 3.x); it is in no answer. API v2 has no such limit. */
+const DEFAULT_CONFIGURATIONS = 3;
 
 /**
  * Fetches the discovery document, which lies at the root of the host whatever path `url` has. Redirects are followed to https
@@ -52,7 +56,8 @@ export function parseDiscovery(answer: PortalAnswer): PortalEndpoints {
     ]);
   }
   if (answer.status !== 200) throw notUnderstood(answer, 'no discovery document');
-  const apis = (jsonOf(answer).api ?? {}) as Record<string, unknown>;
+  const body = jsonOf(answer);
+  const apis = (body.api ?? {}) as Record<string, unknown>;
   const version = isEntry(apis[API_V3]) ? 'v3' : 'v2';
   const entry = version === 'v3' ? apis[API_V3] : apis[API_V2];
   if (!isEntry(entry)) throw notUnderstood(answer, 'a discovery document without an API');
@@ -64,7 +69,16 @@ export function parseDiscovery(answer: PortalAnswer): PortalEndpoints {
   const root = api.replace(/\/api(\/v3|\.php(\/v3)?)$/, '');
   if (new URL(root).origin !== authorization.origin)
     throw notUnderstood(answer, `endpoints on two hosts, ${root} and ${authorization.origin}`);
-  return { version, api, authorization, token, root };
+  const maxConfigurations = version === 'v2' ? 0 : limitIn(body.v6);
+  return { version, api, authorization, token, root, maxConfigurations };
+}
+
+/** Our own portal says it in a key of ours. */
+function limitIn(ours: unknown): number {
+  const limit = isEntry(ours) ? ours.max_active_configurations : undefined;
+  return typeof limit === 'number' && Number.isInteger(limit) && limit >= 0
+    ? limit
+    : DEFAULT_CONFIGURATIONS;
 }
 
 function isEntry(value: unknown): value is Record<string, unknown> {

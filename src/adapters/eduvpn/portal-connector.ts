@@ -58,6 +58,11 @@ export function createPortalConnector(
       const request = endpoints.version === 'v3' ? requestConfig : requestConfigV2;
       return request({ options: http, endpoints, tokens, signal }, input);
     },
+    async limit(signal) {
+      const { maxConfigurations } = settings;
+      const limit = maxConfigurations ?? (await endpointsOf(signal)).maxConfigurations;
+      return limit === 0 ? undefined : limit;
+    },
     async disconnect(tokens, signal) {
       const endpoints = await endpointsOf(signal);
       // API v2 has no such call: a keypair stays valid until its end, and no number of them is too many.

@@ -1,4 +1,4 @@
-/** The `vpn_server` block of the server's configuration: upstream's six keys, and our optional `profile`. */
+/** The `vpn_server` block of the server's configuration: upstream's six keys, and our optional `profile` and `max_configurations`. */
 export interface PortalSettings {
   /** Root of the portal's host, below which discovery lies, e.g. `https://vpn.example.org`. */
   readonly url: string;
@@ -10,6 +10,8 @@ export interface PortalSettings {
   readonly password: string;
   /** Which profile to use where the account sees several. */
   readonly profile?: string;
+  /** How many configurations at once the portal lets the account have; 0: any number. Absent: found out. */
+  readonly maxConfigurations?: number;
 }
 
 /** Keys of the block as upstream spells them, in the order in which we write them; `profile` is ours. */

@@ -29,6 +29,11 @@ export interface ServerConfig {
   readonly serverUrl: string | undefined;
   /** Undefined when the file has no `vpn_server`: the server gives out no VPN. */
   readonly vpn: PortalSettings | undefined;
+  /**
+   * Ours, `vpn_lease_grace` in hours, default 168: with a full portal, the VPN configuration of a node that has been offline
+   * for longer may go to another. Milliseconds.
+   */
+  readonly vpnLeaseGraceMs: number;
   /** Ours, `vpn_trusted_networks`: from there `GET /vpn` may come over plain http without a warning. */
   readonly vpnTrustedNetworks: readonly Cidr[];
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
@@ -71,6 +76,7 @@ export function parseServerConfig(
     refreshTokenExpiresHours: readHours(keys, 'refresh_token_expires_hours') ?? 48,
     serverUrl: readServerUrl(keys),
     vpn,
+    vpnLeaseGraceMs: (readHours(keys, 'vpn_lease_grace') ?? 168) * 3_600_000,
     vpnTrustedNetworks: readNetworks(keys, 'vpn_trusted_networks'),
     logLevel: readLogLevel(keys),
     accounts: readAccounts(keys),
@@ -84,6 +90,17 @@ export function parseServerConfig(
     );
   }
   return config;
+}
+
+/**
+ * Whether an import may remove everything: upstream's `allow_drop_all`, default false. The text `'False'` that upstream's wizard
+ * writes means false. Throws V6_CONFIG_SYNTAX, V6_CONFIG_INVALID.
+ */
+export function allowsDropAll(text: string, file: string): boolean {
+  const keys = new KeyReader(parseYamlMapping(text, file));
+  const value = keys.flag('allow_drop_all') ?? false;
+  if (keys.problems.length > 0) throw invalidConfig(file, keys.problems);
+  return value;
 }
 
 /** All problems of a file in one V6_CONFIG_INVALID; each is a sentence that starts with its key. */

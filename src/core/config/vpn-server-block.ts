@@ -36,9 +36,22 @@ export function parseVpnServerBlock(
   for (const key of PORTAL_KEYS)
     if (typeof block[key] === 'object' && block[key] !== null)
       problems.push(`${VPN_SERVER}.${key} must be text`);
+  const limit = readLimit(block.max_configurations, problems);
   const parsed = parsePortalValues(readVpnServerValues(text, file));
-  if ('settings' in parsed) return parsed.settings;
+  if ('settings' in parsed)
+    return { ...parsed.settings, ...(limit === undefined ? {} : { maxConfigurations: limit }) };
   problems.push(...parsed.problems.map((problem) => `${VPN_SERVER}.${problem}`));
+  return undefined;
+}
+
+function readLimit(value: unknown, problems: string[]): number | undefined {
+  if (value === undefined || value === null) return undefined;
+  const limit = typeof value === 'string' && /^\d+$/.test(value) ? Number(value) : value;
+  if (typeof limit === 'number' && Number.isInteger(limit) && limit >= 0 && limit <= 1_000_000)
+    return limit;
+  problems.push(
+    `${VPN_SERVER}.max_configurations must be a whole number, 0 for no limit, not ${JSON.stringify(value)}`,
+  );
   return undefined;
 }
 

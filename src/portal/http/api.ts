@@ -41,6 +41,8 @@ export function addApiRoutes(app: FastifyInstance, deps: ApiDeps): void {
       },
       // What it behaves like; the suffix is ours, as packages have one.
       v: '3.4.1-v6',
+      // Ours: eduVPN says it nowhere. 0 is no limit but the number of addresses.
+      v6: { max_active_configurations: 0 },
     }),
   );
   app.all(`${API}/*`, async (request, reply) => {

@@ -18,6 +18,12 @@ export interface PortalConnector {
     input: { readonly profile: string; readonly node: string },
     signal?: AbortSignal,
   ): Promise<IssuedConfig>;
+  /**
+   * How many configurations the account may hold at once: what is configured, else what our own portal says of itself, else
+   * eduVPN's default of three. A portal at its limit ends somebody's configuration without a word, so it must not be reached
+   * by one more. Undefined: there is no limit.
+   */
+  limit(signal?: AbortSignal): Promise<number | undefined>;
   /** `POST /disconnect`: gives back what this authorization holds. Nothing held, or token no longer known: fine. */
   disconnect(tokens: PortalTokens, signal?: AbortSignal): Promise<void>;
 }

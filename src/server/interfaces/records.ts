@@ -183,5 +183,9 @@ export interface VpnGrantRecord {
   /** Encrypted tokens of one that is still to be ended. */
   readonly previous: string | null;
   readonly profile: string | null;
+  /** When the configuration in use was issued. */
+  readonly issuedAt: Date | null;
   readonly expiresAt: Date | null;
+  /** Set: an administrator took the VPN from this node, and it gets none until it is allowed again. */
+  readonly revokedAt: Date | null;
 }

@@ -417,6 +417,8 @@ export interface PortStore {
 
 export interface VpnGrantStore {
   find(nodeId: number): Promise<VpnGrantRecord | undefined>;
+  /** Of all nodes, by node. */
+  list(): Promise<readonly VpnGrantRecord[]>;
   save(grant: VpnGrantRecord): Promise<void>;
   remove(nodeId: number): Promise<void>;
 }

@@ -9,8 +9,22 @@ export interface Grant {
   readonly current: PortalTokens | undefined;
   readonly previous: PortalTokens | undefined;
   readonly profile: string | undefined;
+  readonly issuedAt: Date | undefined;
   readonly expiresAt: Date | undefined;
+  /** The node gets no VPN until it is allowed again. */
+  readonly revokedAt: Date | undefined;
 }
+
+/** A node of which nothing is stored. */
+export const noGrant = (nodeId: number): Grant => ({
+  nodeId,
+  current: undefined,
+  previous: undefined,
+  profile: undefined,
+  issuedAt: undefined,
+  expiresAt: undefined,
+  revokedAt: undefined,
+});
 
 /** Grants by node. */
 export interface Grants {
@@ -29,7 +43,9 @@ export function grantsOf({ store, key }: { readonly store: Store; readonly key: 
           current: openTokens(key, nodeId, record.current),
           previous: openTokens(key, nodeId, record.previous),
           profile: record.profile ?? undefined,
+          issuedAt: record.issuedAt ?? undefined,
           expiresAt: record.expiresAt ?? undefined,
+          revokedAt: record.revokedAt ?? undefined,
         }
       );
     },
@@ -39,7 +55,9 @@ export function grantsOf({ store, key }: { readonly store: Store; readonly key: 
         current: sealTokens(key, grant.nodeId, grant.current),
         previous: sealTokens(key, grant.nodeId, grant.previous),
         profile: grant.profile ?? null,
+        issuedAt: grant.issuedAt ?? null,
         expiresAt: grant.expiresAt ?? null,
+        revokedAt: grant.revokedAt ?? null,
       };
       await store.vpnGrants.save(record);
     },

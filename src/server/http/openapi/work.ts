@@ -90,7 +90,15 @@ const runs: Operations = {
   },
 };
 
-const config = { 200: z.object({ ovpn_config: z.string().describe('An OpenVPN client file.') }) };
+const config = {
+  200: z.object({
+    ovpn_config: z.string().describe('An OpenVPN client file.'),
+    reclaimed: z
+      .object({ node: z.int(), name: z.string() })
+      .optional()
+      .describe('Only where the portal was full: the node whose lease ended for this one.'),
+  }),
+};
 
 const vpn: Operations = {
   'GET /vpn': {
@@ -110,6 +118,14 @@ const vpn: Operations = {
     callers: NODES,
     answers: config,
     errors: [404, 501, 502],
+  },
+  'POST /vpn/release': {
+    tag: 'VPN',
+    summary: 'Gives the VPN lease back',
+    description: 'Of v6; a node that stops for long says so. Nothing held is fine.',
+    callers: NODES,
+    answers: { 200: z.object({ msg: z.string() }) },
+    errors: [501, 502],
   },
   'POST /port': {
     tag: 'VPN',

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { V6Error } from '../../../core/errors.ts';
-import type { VpnService } from '../../services/vpn.ts';
+import type { IssuedClientConfig, VpnService } from '../../services/vpn.ts';
 import { callerOf, type Routes } from '../app-types.ts';
 import { createPlainHttpGuard } from '../plain-http.ts';
 
@@ -24,7 +24,7 @@ export function registerVpnRoutes({
     const { node } = callerOf(request, 'node');
     const service = assertOn(vpn);
     guard(request);
-    return { ovpn_config: await service.issue(node) };
+    return answerOf(await service.issue(node));
   });
 
   // The old file is not read: the authorization is known from the database.
@@ -32,9 +32,22 @@ export function registerVpnRoutes({
     const { node } = callerOf(request, 'node');
     const service = assertOn(vpn);
     guard(request);
-    return { ovpn_config: await service.renew(node) };
+    return answerOf(await service.renew(node));
+  });
+
+  // Ours: a node that stops for long gives its lease back.
+  app.post('/vpn/release', async (request) => {
+    const { node } = callerOf(request, 'node');
+    await assertOn(vpn).release(node.id);
+    return { msg: 'The VPN lease is given back' };
   });
 }
+
+/** `reclaimed` is ours: whose lease ended so that this node could have one. */
+const answerOf = ({ text, reclaimed }: IssuedClientConfig) => ({
+  ovpn_config: text,
+  ...(reclaimed === undefined ? {} : { reclaimed }),
+});
 
 function assertOn(vpn: VpnService | undefined): VpnService {
   if (vpn !== undefined) return vpn;

@@ -50,6 +50,7 @@ describe('parseServerConfig', () => {
       refreshTokenExpiresHours: 48,
       serverUrl: undefined,
       vpn: undefined,
+      vpnLeaseGraceMs: 7 * 24 * 3_600_000,
       vpnTrustedNetworks: [],
       logLevel: 'warn',
       accounts: DEFAULT_ACCOUNTS,
@@ -218,5 +219,27 @@ rate_limits: { requests_per_minute: 600 }
     expect((error.details.keys as { key: string }[]).map(({ key }) => key)).toEqual(keys);
     for (const key of keys) expect(error.message).toContain(`${key} (line `);
     expect(error.hints[0]).toContain('vpn_server:');
+  });
+
+  it('reads what limits configurations at the portal', () => {
+    const withLimit = (limit: string): string =>
+      `${UPSTREAM.replace(/vpn_server:[\s\S]*?(?=\n\S|$)/, '')}
+vpn_lease_grace: 48
+vpn_server:
+  url: https://vpn.example.org
+  redirect_url: http://localhost
+  client_id: v6
+  portal_username: nodes
+  portal_userpass: secret
+  max_configurations: ${limit}
+`;
+    const config = parseServerConfig(withLimit('25'), 'server.yaml');
+    expect(config.vpn?.maxConfigurations).toBe(25);
+    expect(config.vpnLeaseGraceMs).toBe(48 * 3_600_000);
+    expect(parseServerConfig(withLimit('0'), 'server.yaml').vpn?.maxConfigurations).toBe(0);
+    for (const bad of ['-1', '2.5', 'many', '[3]'])
+      expect(() => parseServerConfig(withLimit(bad), 'server.yaml')).toThrow(
+        /vpn_server\.max_configurations must be a whole number/,
+      );
   });
 });

@@ -1,5 +1,12 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { createWorld, type World } from '../../../support/server-app.ts';
+import {
+  addNode,
+  addOrganization,
+  createTask,
+  createWorld,
+  runOf,
+  type World,
+} from '../../../support/server-app.ts';
 
 let world: World;
 beforeEach(async () => {
@@ -156,6 +163,138 @@ describe('client configs', () => {
     expect(seen).not.toMatch(/portal-(access|refresh)/);
     expect(seen).not.toContain(String(body.ovpn_config).trim());
     expect(world.lines.some((line) => line.startsWith('Client config issued'))).toBe(true);
+  });
+});
+
+describe('a portal with a limit', () => {
+  const quotaOf = (answer: { status: number; body: Readonly<Record<string, unknown>> }) => [
+    answer.status,
+    answer.body.code,
+  ];
+
+  it('never ends the configuration of another node: the fourth of ten is told why', async () => {
+    world.portal.known = 3;
+    const tokens: string[] = [];
+    for (let n = 0; n < 10; n += 1) {
+      const organization = await addOrganization(world.store, `Hospital ${n}`);
+      await world.store.collaborations.setMembers(world.trial, [
+        ...(await world.store.collaborations.members(world.trial)),
+        organization,
+      ]);
+      tokens.push((await addNode(world, organization, world.trial)).token);
+    }
+    const answers = await Promise.all(tokens.map((token) => getVpn(token)));
+    expect(answers.map(({ status }) => status).toSorted((a, b) => a - b)).toStrictEqual([
+      ...Array.from({ length: 3 }, () => 200),
+      ...Array.from({ length: 7 }, () => 503),
+    ]);
+    expect(world.portal.live).toStrictEqual(['config-1', 'config-2', 'config-3']);
+    const refused = answers.find(({ status }) => status === 503);
+    expect(refused?.body.code).toBe('V6_PORTAL_QUOTA');
+    expect(refused?.body.msg).toContain('maxActiveConfigurations');
+    expect(refused?.body.msg).toContain('v6 server vpn revoke');
+    await later();
+    const [holder] = await world.vpn.leases();
+    await world.vpn.revoke(holder?.nodeId ?? 0);
+    const waiting = tokens[answers.findIndex(({ status }) => status === 503)] ?? '';
+    expect((await getVpn(waiting)).status).toBe(200);
+    expect(world.portal.live).toHaveLength(3);
+  });
+
+  it('replaces a configuration of the same node by ending it first', async () => {
+    world.portal.known = 1;
+    await getVpn();
+    await later();
+    world.portal.calls.length = 0;
+    expect((await getVpn()).status).toBe(200);
+    expect(world.portal.calls).toStrictEqual(['authorize', 'findProfile', 'disconnect', 'connect']);
+    expect(world.portal.live).toStrictEqual(['config-2']);
+  });
+
+  it('does not end a configuration whose tunnel carries a run, unless its end is near', async () => {
+    world.portal.known = 1;
+    world.portal.expiresAt = new Date(world.clock.now().getTime() + 100 * 60_000);
+    await getVpn();
+    const { node } = world.northNode;
+    await world.store.nodes.update(node.id, { isOnline: true, ip: '10.76.0.5' });
+    const task = await createTask(world);
+    const run = await runOf(world, task, world.north);
+    await world.store.runs.update(run, { status: 'active' });
+    await later();
+    expect(quotaOf(await getVpn())).toStrictEqual([503, 'V6_PORTAL_QUOTA']);
+    expect(world.portal.live).toStrictEqual(['config-1']);
+    await world.clock.turn(91 * 60_000);
+    const { token } = await relogin();
+    expect((await getVpn(token)).status).toBe(200);
+    expect(world.portal.live).toStrictEqual(['config-2']);
+  });
+
+  it('takes the lease of a node that has been away for long, and says whose', async () => {
+    world.portal.known = 1;
+    await getVpn();
+    await world.clock.turn(23 * 3_600_000);
+    const south = () => world.login.issueFor(world.southNode.node).then(({ access }) => access);
+    expect((await getVpn(await south())).status).toBe(503);
+    await world.clock.turn(2 * 3_600_000);
+    const answer = await getVpn(await south());
+    const { id, name } = world.northNode.node;
+    expect(answer.body.reclaimed).toStrictEqual({ node: id, name });
+    expect(world.portal.live).toStrictEqual(['config-2']);
+    expect(world.lines.some((line) => line.startsWith('The portal is full'))).toBe(true);
+  });
+
+  it('leaves the lease of an absent node alone when the new one cannot be had', async () => {
+    world.portal.known = 1;
+    await getVpn();
+    await world.clock.turn(25 * 3_600_000);
+    world.portal.failNext = { call: 'authorize', code: 'V6_PORTAL_UNREACHABLE' };
+    const { access } = await world.login.issueFor(world.southNode.node);
+    expect((await getVpn(access)).status).toBe(503);
+    expect(world.portal.live).toStrictEqual(['config-1']);
+  });
+});
+
+describe('a lease', () => {
+  it('is given back by a node that says so, also with an old access token of the portal', async () => {
+    await getVpn();
+    await world.clock.turn(2 * 3_600_000);
+    const { token } = await relogin();
+    world.portal.calls.length = 0;
+    expect((await world.call('POST', '/vpn/release', { token })).status).toBe(200);
+    expect(world.portal.calls).toStrictEqual(['refresh', 'disconnect']);
+    expect(world.portal.live).toStrictEqual([]);
+    expect(await world.vpn.leases()).toStrictEqual([]);
+    expect((await getVpn(token)).status).toBe(200);
+  });
+
+  it('that was revoked is gone, and stays so until the node is allowed again', async () => {
+    await getVpn();
+    await later();
+    const { id } = world.northNode.node;
+    await world.vpn.revoke(id);
+    expect(world.portal.live).toStrictEqual([]);
+    for (const answer of [await getVpn(), await update()]) {
+      expect([answer.status, answer.body.code]).toStrictEqual([403, 'V6_VPN_REVOKED']);
+      expect(answer.body.msg).toContain('v6 server vpn allow');
+    }
+    await world.call('POST', '/vpn/release', { token: world.northNode.token });
+    expect((await world.vpn.leases()).map(({ revokedAt }) => revokedAt)).toHaveLength(1);
+    await world.vpn.allow(id);
+    expect((await getVpn()).status).toBe(200);
+  });
+
+  it('shows who holds what until when, and no token', async () => {
+    await getVpn();
+    const [lease, ...others] = await world.vpn.leases();
+    expect(others).toStrictEqual([]);
+    expect(lease).toMatchObject({
+      nodeId: world.northNode.node.id,
+      configurations: 1,
+      issuedAt: world.clock.now(),
+      expiresAt: world.portal.expiresAt,
+      revokedAt: undefined,
+    });
+    expect(JSON.stringify(lease)).not.toMatch(/portal-/);
   });
 });
 
