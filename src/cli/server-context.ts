@@ -47,3 +47,14 @@ export async function runningServerContext(
   }
   return serverContext(only, env);
 }
+
+/** Which database the commands about the content of a server open. */
+export function adminInput(
+  flags: ContextFlagValues,
+  env: NodeJS.ProcessEnv,
+): { readonly context: Context; readonly databaseUri: string | undefined } {
+  return {
+    context: contextFromFlags('server', flags, env),
+    databaseUri: env.VANTAGE6_DB_URI || undefined,
+  };
+}

@@ -80,6 +80,7 @@ interface PrintedServer {
   readonly hasConfig: boolean;
   readonly running: boolean;
   readonly how: string | null;
+  readonly foreground: boolean;
   readonly url: string | null;
 }
 
@@ -88,10 +89,10 @@ export function renderServers(servers: readonly PrintedServer[]): string {
   if (servers.length === 0) return 'There is no server on this machine. Make one: v6 server new';
   return renderTable(
     ['SERVER', 'SCOPE', 'STATE', 'URL', 'CONFIGURATION'],
-    servers.map(({ name, scope, configFile, hasConfig, running, how, url }) => [
+    servers.map(({ name, scope, configFile, hasConfig, running, how, foreground, url }) => [
       name,
       scope,
-      running ? `running (${how})` : 'not running',
+      running ? `running (${foreground ? 'foreground' : how})` : 'not running',
       url ?? '-',
       hasConfig ? configFile : `${configFile} (gone)`,
     ]),

@@ -7,7 +7,7 @@ import type { StoppedServer } from '../../server/host/stop-server.ts';
 export default class ServerStop extends V6Command<{ servers: readonly StoppedServer[] }> {
   static override summary = 'stop the coordination server';
   static override description =
-    'However it was started. Configuration and data stay. Exit status 69 when there is nothing to stop.';
+    'Configuration and data stay. Without --name, the only server that `v6 server start` started; one that somebody runs in the foreground (v6 server run, systemd) has to be named. Exit status 69 when there is nothing to stop.';
   static override examples = [
     '<%= config.bin %> server stop --name trial',
     '<%= config.bin %> server stop --all',
@@ -15,7 +15,8 @@ export default class ServerStop extends V6Command<{ servers: readonly StoppedSer
   static override flags = {
     ...contextFlags,
     all: Flags.boolean({
-      description: 'every server of this machine but those of demos',
+      description:
+        'every server that `v6 server start` started on this machine, but those of demos',
       exclusive: ['name', 'config', 'user', 'system', 'demo', 'scope'],
     }),
   };
@@ -32,10 +33,10 @@ export default class ServerStop extends V6Command<{ servers: readonly StoppedSer
 
   private async stop(flags: CommandFlags<typeof ServerStop>): Promise<readonly StoppedServer[]> {
     const { composeServerHost } = await import('../../server/compose-host.ts');
-    const { runningServers } = await import('../../server/host/list-servers.ts');
+    const { startedServers } = await import('../../server/host/list-servers.ts');
     const { stopServer, stopServers } = await import('../../server/host/stop-server.ts');
     const host = await composeServerHost(this.config.root);
-    const list = () => runningServers(host, (server) => serverContext(server, process.env));
+    const list = () => startedServers(host, (server) => serverContext(server, process.env));
     if (!flags.all)
       return [await stopServer(host, await runningServerContext(flags, process.env, list))];
     return stopServers(

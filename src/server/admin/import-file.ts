@@ -152,15 +152,15 @@ function readPassword(item: ImportReader): ImportedPassword {
   if (typeof file === 'string') return { kind: 'file', file };
   const password = item.text('password');
   if (typeof password !== 'string') return { kind: 'generated' };
-  const bad = passwordProblem(password);
+  const bad = passwordProblem(password, item.text('username') ?? '');
   if (bad !== undefined) item.problem('password', bad);
   return { kind: 'plain', password };
 }
 
 /** Why a password does not follow the rule, as the end of a sentence; undefined when it does. */
-export function passwordProblem(password: string): string | undefined {
+export function passwordProblem(password: string, username: string): string | undefined {
   try {
-    checkPasswordRule(password);
+    checkPasswordRule(password, [username]);
     return undefined;
   } catch (error) {
     if (!isV6Error(error)) throw error;

@@ -56,7 +56,7 @@ async function hashOf(
   } else
     text =
       password.kind === 'plain' ? password.password : await input.readPasswordFile(password.file);
-  const bad = password.kind === 'file' ? passwordProblem(text) : undefined;
+  const bad = password.kind === 'file' ? passwordProblem(text, username) : undefined;
   if (bad !== undefined) {
     input.onProblem({ line, sentence: `password_file of ${username}: its first line ${bad}` });
     return undefined;

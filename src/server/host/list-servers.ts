@@ -11,6 +11,8 @@ export interface ListedServer {
   /** False for a server that runs on a file that has gone. */
   readonly hasConfig: boolean;
   readonly running: boolean;
+  /** Somebody runs it in the foreground, or systemd does; not `v6 server start`. */
+  readonly foreground: boolean;
   readonly how: 'container' | 'process' | null;
   readonly url: string | null;
 }
@@ -43,6 +45,15 @@ export async function listServers(
     if (!known.has(key)) known.set(key, server);
   }
   return Promise.all([...known.values()].map((server) => inspect(deps, contextOf(server))));
+}
+
+/** Those that run in the background: what `v6 server stop` may take for meant when no name is given. */
+export async function startedServers(
+  deps: ListDeps,
+  contextOf: (server: ServerName) => Context,
+): Promise<readonly ServerName[]> {
+  const all = await listServers(deps, contextOf);
+  return all.filter(({ running, foreground }) => running && !foreground);
 }
 
 /** Those that run. */
@@ -109,6 +120,7 @@ async function inspect(deps: ListDeps, context: Context): Promise<ListedServer> 
     configFile,
     hasConfig: await deps.files.isThere(configFile),
     running: found?.running === true,
+    foreground: found?.how === 'process' && found.record.logFile === undefined,
     how: found?.running ? found.how : null,
     url: found?.running ? (found.url ?? null) : null,
   };

@@ -16,6 +16,8 @@ export interface Guesses {
   take(username: string, source: string): Promise<Attempt>;
   /** Forgets what was counted for a name at an address, after its password was set anew. */
   forget(username: string, source: string): Promise<void>;
+  /** Forgets what was counted for a name from everywhere, and what at these addresses. */
+  unlock(username: string, sources: readonly string[]): Promise<void>;
 }
 
 export interface Attempt {
@@ -77,6 +79,11 @@ export function createGuesses({ store, clock, key, settings }: GuessDeps): Guess
       };
     },
     forget: (username, source) => attempts.forget([digest('pair', username, source)]),
+    unlock: (username, sources) =>
+      attempts.forget([
+        digest('name', username),
+        ...sources.map((source) => digest('pair', username, source)),
+      ]),
   };
 }
 
