@@ -55,10 +55,13 @@ interface Reply {
   readonly body: Record<string, unknown>;
 }
 
-function send(url: string, options: Omit<https.RequestOptions, 'headers'> & {
+function send(
+  url: string,
+  options: Omit<https.RequestOptions, 'headers'> & {
     body?: object;
     headers?: Readonly<Record<string, string>>;
-  } = {}): Promise<Reply> {
+  } = {},
+): Promise<Reply> {
   const { body, ...rest } = options;
   const client = url.startsWith('https') ? https : http;
   return new Promise((resolve, reject) => {
@@ -92,6 +95,9 @@ async function rootToken(): Promise<string> {
   return String(body.access_token);
 }
 
+const heard = (socket: Socket, event: string): Promise<void> =>
+  new Promise((resolve) => socket.once(event, () => resolve()));
+
 async function subjectOf(): Promise<string> {
   const socket: TLSSocket = connect({ port: server.port, host: '127.0.0.1', ca: authority.cert });
   await once(socket, 'secureConnect');
@@ -105,7 +111,7 @@ describe('a server with tls', () => {
     expect(server.url).toMatch(/^https:\/\/127\.0\.0\.1:/);
     const answer = await send(`${server.url}/version`);
     expect(answer.status).toBe(200);
-    expect(answer.headers['strict-transport-security']).toBe('max-age=31536000');
+    expect(answer.headers['strict-transport-security']).toBe('max-age=31536000; includeSubDomains');
     expect(
       (
         await send(`${server.url}/organization`, {
@@ -136,7 +142,7 @@ describe('a server with tls', () => {
       extraHeaders: { authorization: `Bearer ${await rootToken()}` },
       reconnection: false,
     } as Parameters<typeof io>[1]);
-    await once(socket, 'connect');
+    await heard(socket, 'connect');
     expect(socket.connected).toBe(true);
     socket.disconnect();
   });
@@ -177,6 +183,23 @@ describe('a server with tls', () => {
     expect(
       (await handshake('https://evil.example.org')).headers['access-control-allow-origin'],
     ).not.toBe('https://evil.example.org');
+    const open = async (origin: string) => {
+      const socket: Socket = io(`https://127.0.0.1:${server.port}/tasks`, {
+        transports: ['websocket'],
+        ca: authority.cert,
+        extraHeaders: { authorization: `Bearer ${await rootToken()}`, origin },
+        reconnection: false,
+      } as Parameters<typeof io>[1]);
+      const what = await Promise.race([
+        heard(socket, 'connect').then(() => 'open'),
+        heard(socket, 'connect_error').then(() => 'refused'),
+      ]);
+      socket.disconnect();
+      return what;
+    };
+    expect(await open('https://ui.example.org')).toBe('open');
+    expect(await open(`https://127.0.0.1:${server.port}`)).toBe('open');
+    expect(await open('https://evil.example.org')).toBe('refused');
   });
 });
 

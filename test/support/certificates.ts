@@ -18,7 +18,7 @@ export interface TestAuthority extends TestCertificate {
 
 export async function createAuthority(name = 'v6 test CA'): Promise<TestAuthority> {
   const x509 = await import('@peculiar/x509');
-  x509.cryptoProvider.set(webcrypto as Crypto);
+  x509.cryptoProvider.set(webcrypto as typeof globalThis.crypto);
   const keys = await newKeys();
   const validity = {
     notBefore: new Date(Date.now() - 60_000),
@@ -66,10 +66,13 @@ export async function selfSigned(name: string): Promise<TestCertificate> {
   return (await createAuthority()).issue(name);
 }
 
-const newKeys = (): Promise<CryptoKeyPair> =>
-  webcrypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']) as Promise<CryptoKeyPair>;
+const newKeys = (): Promise<webcrypto.CryptoKeyPair> =>
+  webcrypto.subtle.generateKey(ALGORITHM, true, [
+    'sign',
+    'verify',
+  ]) as Promise<webcrypto.CryptoKeyPair>;
 
-async function pemOf(key: CryptoKey): Promise<string> {
+async function pemOf(key: webcrypto.CryptoKey): Promise<string> {
   const der = Buffer.from(await webcrypto.subtle.exportKey('pkcs8', key));
   const lines = der.toString('base64').match(/.{1,64}/g) ?? [];
   return `-----BEGIN PRIVATE KEY-----\n${lines.join('\n')}\n-----END PRIVATE KEY-----\n`;

@@ -1,8 +1,9 @@
-import { closeSync, fsyncSync, openSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import path from 'node:path';
 import { V6Error } from '../../core/errors.ts';
+import type { Logger } from '../../core/logger.ts';
 import type { Store } from '../interfaces/store.ts';
-import { hashPassword, randomPassword } from './passwords.ts';
+import { hashPassword, randomPassword, verifyPassword } from './passwords.ts';
 
 const FILE = 'root-password';
 
@@ -40,6 +41,36 @@ export async function ensureFirstUser(store: Store, dataDir: string): Promise<st
     });
   });
   return file;
+}
+
+/** Warns as long as user `root` has the password of the file; removes the file once it opens nothing any more. */
+export async function warnOfFirstPassword(
+  store: Store,
+  dataDir: string,
+  logger: Pick<Logger, 'warn'>,
+): Promise<void> {
+  const file = path.join(dataDir, FILE);
+  let password: string;
+  try {
+    password = readFileSync(file, 'utf8').trim();
+  } catch {
+    // Removed by whoever read it, as it should be.
+    return;
+  }
+  const root = await store.users.findLogin('root');
+  if (root !== undefined && (await verifyPassword(password, root.passwordHash)))
+    logger.warn('User root still has its first password: change it', { file });
+  else rmSync(file, { force: true });
+}
+
+/** Upstream's way of setting the first password; its hashes are of another kind (bcrypt). */
+export function warnOfPasswordHash(
+  variables: Readonly<Record<string, string | undefined>>,
+  logger: Pick<Logger, 'warn'>,
+): void {
+  for (const variable of ['V6_INIT_SUPER_PASS_HASHED', 'V6_INIT_SUPER_PASS_HASHED_FILE'])
+    if (variables[variable] !== undefined)
+      logger.warn('A bcrypt hash is not taken as the first password: see the file', { variable });
 }
 
 function writeSecret(file: string, text: string): void {

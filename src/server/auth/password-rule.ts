@@ -25,7 +25,7 @@ export function checkPasswordRule(password: string, names: readonly string[] = [
 }
 
 function faultOf(password: string, names: readonly string[]): string | undefined {
-  const { length } = [...password];
+  const { length } = Array.from(password);
   if (length < MIN || length > MAX) return `It needs ${MIN} to ${MAX} characters.`;
   const lower = password.toLowerCase();
   if (isCommon(lower)) return 'It is among those that are tried first.';

@@ -44,10 +44,34 @@ export function createErrorHandler(logger: Logger) {
         reason: error.message,
       });
     }
+    if (NOTED.includes(error.code))
+      logger.info('A request was refused', {
+        route: routeOf(request),
+        code: error.code,
+        caller: callerName(request),
+        source: request.ip,
+      });
     if (error.code === 'V6_REQUEST_RATE') reply.header('retry-after', retryAfter(error));
     if (error.entry.httpStatus === 401) reply.header('www-authenticate', 'Bearer');
     void reply.code(statusOf(thrown, error)).send(bodyOf(error));
   };
+}
+
+/** What somebody may have tried on purpose. An expired token is everyday. */
+const NOTED: readonly ErrorCode[] = [
+  'V6_AUTH_FORBIDDEN',
+  'V6_AUTH_TOKEN_INVALID',
+  'V6_REQUEST_RATE',
+  'V6_RECOVERY_TOKEN',
+  'V6_TLS_REQUIRED',
+  'V6_VPN_PLAIN_HTTP',
+];
+
+function callerName({ identity }: FastifyRequest): string {
+  if (identity === undefined) return 'nobody';
+  return identity.kind === 'container'
+    ? `run ${identity.runId}`
+    : `${identity.kind} ${identity.id}`;
 }
 
 /** In seconds. */

@@ -66,11 +66,11 @@ function addSecurityHeaders(app: App, transport: TransportSettings): void {
     reply.headers({
       'cache-control': 'no-store',
       'x-content-type-options': 'nosniff',
-      'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+      'content-security-policy': "default-src 'none'; base-uri 'none'; frame-ancestors 'none'",
       'referrer-policy': 'no-referrer',
     });
     if (isSecure(request.raw, proxies))
-      reply.header('strict-transport-security', 'max-age=31536000');
+      reply.header('strict-transport-security', 'max-age=31536000; includeSubDomains');
   });
 }
 
@@ -84,12 +84,27 @@ function requireTls(app: App, transport: TransportSettings): void {
   });
 }
 
-/** For the socket side too: whether a first request may come in. */
-export function tlsGuard(
-  transport: TransportSettings,
-): (message: Pick<IncomingMessage, 'headers' | 'socket'>) => boolean {
+/** Whether a message came as the configuration wants it. */
+function tlsGuard(transport: TransportSettings): (message: Incoming) => boolean {
   const proxies = networkList(transport.trustedProxies);
   return (message) => !transport.requireTls || isSecure(message, proxies);
+}
+
+type Incoming = Pick<IncomingMessage, 'headers' | 'socket'>;
+
+/**
+ * Whether a socket may be opened: over TLS where that is required, and by a page of an allowed origin, because browsers do not ask
+ * before they open a WebSocket. Programs send no origin, or that of the server itself.
+ */
+export function handshakeGuard(transport: TransportSettings): (message: Incoming) => boolean {
+  const isTls = tlsGuard(transport);
+  const { corsOrigins } = transport;
+  return (message) => {
+    const { origin, host } = message.headers;
+    if (!isTls(message)) return false;
+    if (origin === undefined || corsOrigins === '*' || corsOrigins.includes(origin)) return true;
+    return URL.canParse(origin) && new URL(origin).host === host;
+  };
 }
 
 /** Per identity, or per address where nobody is logged in. After authentication, before the body is read. */

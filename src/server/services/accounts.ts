@@ -55,6 +55,7 @@ export function createAccounts(deps: AccountsDeps): Accounts {
     clock,
     events,
     sessions,
+    logger,
     apiKeyDigestKey: keys.apiKey,
     guesses: createGuesses({ store, clock, key: keys.accounts, settings }),
     secondFactor: settings.twoFactor ? secondFactor : undefined,

@@ -1,5 +1,6 @@
 import type { Clock } from '../../core/clock.ts';
 import { V6Error } from '../../core/errors.ts';
+import type { Logger } from '../../core/logger.ts';
 import { apiKeyDigest } from '../auth/api-keys.ts';
 import { hashPassword, verifyNothing, verifyPassword } from '../auth/passwords.ts';
 import type { NodeRecord, UserRecord } from '../interfaces/records.ts';
@@ -53,6 +54,7 @@ export interface LoginDeps {
   readonly secondFactor: SecondFactor | undefined;
   /** Told in the background that a name was guessed at too often. */
   readonly onLocked: (username: string) => void;
+  readonly logger: Pick<Logger, 'info'>;
 }
 
 /** Keys are random: this saves work, and keeps a guesser's log short. */
@@ -71,19 +73,34 @@ export function createLogin(deps: LoginDeps): Login {
     }
   };
 
-  const checkPassword = async ({ username, password }: Credentials): Promise<UserRecord> => {
+  /** Names that nobody has are not written: people type passwords there. */
+  const refused = (reason: string, source: string, user?: number): void => {
+    deps.logger.info('A login was refused', {
+      reason,
+      source,
+      ...(user === undefined ? {} : { user }),
+    });
+  };
+
+  const checkPassword = async (
+    { username, password }: Credentials,
+    source: string,
+  ): Promise<UserRecord> => {
     const found = await store.users.findLogin(username);
     const isRight =
       found === undefined
         ? await verifyNothing(password)
         : await verifyPassword(password, found.passwordHash);
-    if (found === undefined || !isRight) throw wrong();
+    if (found === undefined || !isRight) {
+      refused(found === undefined ? 'unknown user' : 'wrong password', source, found?.user.id);
+      throw wrong();
+    }
     return found.user;
   };
 
   const identify = async (credentials: Credentials, source: string): Promise<UserRecord> => {
     const attempt = await take(credentials.username, source);
-    const user = await checkPassword(credentials);
+    const user = await checkPassword(credentials, source);
     // The counter goes on: whoever knows the password and guesses codes must not begin anew with every right password.
     await attempt.undecided();
     return user;
@@ -102,7 +119,7 @@ export function createLogin(deps: LoginDeps): Login {
   return {
     user: async (credentials, source) => {
       const attempt = await take(credentials.username, source);
-      const user = await checkPassword(credentials);
+      const user = await checkPassword(credentials, source);
       if (secondFactor !== undefined) {
         const state = await secondFactor.stateOf(user.id);
         const { code } = credentials;
@@ -114,16 +131,25 @@ export function createLogin(deps: LoginDeps): Login {
           await attempt.undecided();
           return { kind: 'code-needed' };
         }
-        if (!(await secondFactor.accept(user.id, code))) throw wrong();
+        if (!(await secondFactor.accept(user.id, code))) {
+          refused('wrong code', source, user.id);
+          throw wrong();
+        }
       }
       await attempt.succeeded();
+      const factors = secondFactor === undefined ? 1 : 2;
+      deps.logger.info('A user logged in', { user: user.id, source, factors });
       return { kind: 'tokens', pair: await sessions.begin(user, source) };
     },
 
     node: async (apiKey, source = '') => {
       const digest = apiKeyDigest(deps.apiKeyDigestKey, apiKey);
       const node = await store.nodes.findByKeyDigest(digest);
-      if (node !== undefined) return sessions.begin(node, null);
+      if (node !== undefined) {
+        deps.logger.info('A node logged in', { node: node.id, source });
+        return sessions.begin(node, null);
+      }
+      refused('unknown key', source);
       if (!wrongKeys.take(source)) {
         throw new V6Error('V6_REQUEST_RATE', 'Too many wrong API keys from this address', {
           hints: ['Check api_key in the configuration of the node, or reset the key.'],
@@ -141,10 +167,12 @@ export function createLogin(deps: LoginDeps): Login {
     changePassword: async (user, current, next, source) => {
       await identify({ username: user.username, password: current }, source);
       await endTokens(user, await hashPassword(next));
+      deps.logger.info('A password was changed', { user: user.id, source });
     },
 
     setPassword: async (user, next, source) => {
       await endTokens(user, await hashPassword(next));
+      deps.logger.info('A password was set by mail', { user: user.id, source });
       await deps.guesses.forget(user.username, source);
     },
 

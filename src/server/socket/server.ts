@@ -11,7 +11,7 @@ import {
   SOCKET_NAMESPACE,
 } from '../../core/protocol/events.ts';
 import { authenticate, type NodeIdentity } from '../auth/identity.ts';
-import { tlsGuard } from '../http/transport.ts';
+import { handshakeGuard } from '../http/transport.ts';
 import { killOf } from '../services/kills.ts';
 import { listAll } from '../services/tasks.ts';
 import { answerOthers } from './acknowledge.ts';
@@ -39,7 +39,7 @@ const MAX_TIMER_MS = 2 ** 31 - 1;
  */
 export function attachSockets(http: HttpServer, deps: SocketDeps): { close(): Promise<void> } {
   const { transport = DEFAULT_TRANSPORT } = deps;
-  const isAllowed = tlsGuard(transport);
+  const isAllowed = handshakeGuard(transport);
   const io: Server<ClientToServer, ServerToClient, Record<string, never>, SocketData> = new Server(
     http,
     {

@@ -48,6 +48,7 @@ export const ACCOUNT_OPERATIONS: Operations = {
     fields: {
       all: 'True: all sessions of the account.',
       session: 'Another session of the account, as listed.',
+      user: 'All sessions of this user, whom the caller may edit.',
     },
   },
   'GET /token/session': {

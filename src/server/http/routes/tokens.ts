@@ -3,9 +3,12 @@ import { z } from 'zod';
 import { V6Error } from '../../../core/errors.ts';
 import type { TokenAnswer } from '../../../core/protocol/entities.ts';
 import { isApiKey } from '../../auth/api-keys.ts';
-import { bearerOf } from '../../auth/identity.ts';
+import { bearerOf, type UserIdentity } from '../../auth/identity.ts';
+import { assertCanEditUser } from '../../auth/permissions.ts';
+import { sharesCollaboration } from '../../services/parties.ts';
 import { containerToken } from '../../services/runs.ts';
 import type { TokenPair } from '../../services/sessions.ts';
+import { getUser } from '../../services/users.ts';
 import { callerOf, type Routes } from '../app-types.ts';
 import { id } from '../fields.ts';
 import { renderDate } from '../render.ts';
@@ -83,23 +86,40 @@ export const enrolmentAnswer = (qrUri: string, secret: string) => ({
     'until then each login shows a new secret',
 });
 
-function registerSessions({ app, login, sessions }: Routes): void {
-  const body = z
-    .strictObject({ all: z.boolean().nullish(), session: z.string().max(128).nullish() })
-    .nullish();
-  app.post('/token/logout', { schema: { body } }, async (request) => {
+const logoutBody = z
+  .strictObject({
+    all: z.boolean().nullish(),
+    session: z.string().max(128).nullish(),
+    user: id.nullish(),
+  })
+  .nullish();
+
+function registerSessions({ app, login, sessions, store }: Routes): void {
+  const endOfOther = async (admin: UserIdentity, other: number): Promise<string> => {
+    const target = await getUser(store, other);
+    const { organizationId } = target;
+    const shares = await sharesCollaboration(store, admin.collaborationIds, organizationId);
+    assertCanEditUser(admin, target, shares);
+    await login.endAll(target);
+    return `All sessions of user ${target.id} are ended`;
+  };
+
+  app.post('/token/logout', { schema: { body: logoutBody } }, async (request) => {
+    const { all, session: wanted, user: other } = request.body ?? {};
+    if (other != null) return { msg: await endOfOther(callerOf(request, 'user'), other) };
     const caller = callerOf(request, 'user', 'node');
     const account = caller.kind === 'user' ? caller.user : caller.node;
-    const { all, session: wanted } = request.body ?? {};
     if (all === true || (wanted == null && request.session === undefined)) {
       await login.endAll(account);
       return { msg: 'All sessions are ended' };
     }
-    const own = await sessions.list(account.id);
-    const session = wanted == null ? request.session : own.find(({ id: one }) => one === wanted);
-    if (session === undefined)
+    const listed = wanted == null ? [] : await sessions.list(account.id);
+    const found = listed.find((one) => one.id === wanted);
+    const session =
+      found === undefined ? request.session : { ...found, startedAt: found.createdAt };
+    if (session === undefined || (wanted != null && session.id !== wanted))
       throw new V6Error('V6_REQUEST_NOT_FOUND', 'You have no session with this id');
-    await sessions.end({ ...session, startedAt: new Date(0) }, account);
+    await sessions.end(session, account);
     return { msg: 'The session is ended' };
   });
 

@@ -142,6 +142,16 @@ describe('a session', () => {
     expect(await works(one)).toBe(true);
   });
 
+  it('of another user is ended by who may edit that user', async () => {
+    const end = (token: string, user: number) =>
+      world.call('POST', '/token/logout', { token, body: { user } });
+    expect((await end(world.vera.token, world.nora.id)).status).toBe(403);
+    expect((await end(world.northNode.token, world.nora.id)).status).toBe(403);
+    expect((await end(world.root.token, world.nora.id)).status).toBe(200);
+    expect(await works({ access: world.nora.token, refresh: '' })).toBe(false);
+    expect((await end(world.root.token, 999)).status).toBe(404);
+  });
+
   it('is forgotten when its tokens have run out', async () => {
     const pair = await logIn();
     await world.call('POST', '/token/logout', { token: pair.access });
