@@ -1,3 +1,4 @@
+import path from 'node:path';
 import { Flags } from '@oclif/core';
 import { V6Command } from '../cli/base-command.ts';
 import { hostFolders } from '../cli/context.ts';
@@ -28,6 +29,10 @@ export default class Login extends V6Command<LoginResult> {
       exclusive: ['password-stdin'],
     }),
     'password-stdin': Flags.boolean({ description: 'read the password from standard input' }),
+    'private-key': Flags.file({
+      description:
+        'private key of the organization, for encrypted collaborations; only its path is stored',
+    }),
     login: Flags.string({
       description: 'name to keep this login under; a known name keeps its server and user',
       default: 'default',
@@ -53,7 +58,13 @@ export default class Login extends V6Command<LoginResult> {
       })) ??
       (await ask({ message: `Password of ${username}`, flag: '--password-file', isSecret: true }));
     const login = await side.logIn({ serverUrl, username, password });
-    await side.logins.save(name, login);
+    const keyFile = flags['private-key'];
+    const privateKeyFile = keyFile === undefined ? undefined : path.resolve(keyFile);
+    if (privateKeyFile !== undefined) await side.checkPrivateKey(privateKeyFile);
+    await side.logins.save(name, {
+      ...login,
+      ...(privateKeyFile === undefined ? {} : { privateKeyFile }),
+    });
     this.log(`Logged in at ${login.serverUrl} as ${username} (login ${name}).`);
     return { login: name, server: login.serverUrl, username };
   }

@@ -1,4 +1,5 @@
 import type { Clock } from '../core/clock.ts';
+import type { KeyRing } from '../core/crypto/key-ring.ts';
 import { V6Error } from '../core/errors.ts';
 import { ECHO_IMAGE } from '../core/labels.ts';
 import { parseEchoReport, plainText } from '../core/protocol/echo.ts';
@@ -28,6 +29,8 @@ export interface VpnTestInput {
 export interface VpnTestDeps {
   readonly client: UserClient;
   readonly clock: Clock;
+  /** The user's keys, for an encrypted collaboration. Throws V6_TEST_ENCRYPTED when there is no private key. */
+  readonly openKeys: (signal: AbortSignal) => Promise<Pick<KeyRing, 'seal' | 'open'>>;
   /** A line of progress for a human. */
   readonly onProgress: (line: string) => void;
 }
@@ -38,7 +41,7 @@ const KILL_LIMIT_MS = 5000;
 
 /**
  * Runs one echo task on every node of the mesh and judges every directed pair. Throws V6_TEST_NO_NODES for an empty mesh,
- * V6_TEST_ENCRYPTED, V6_USAGE, and what `UserClient` throws; rejects with V6_INTERRUPTED on an abort, after ending the
+ * V6_TEST_ENCRYPTED, V6_ENCRYPTION_*, V6_USAGE, and what `UserClient` throws; rejects with V6_INTERRUPTED on an abort, after ending the
  * task. Failed pairs are a result, not an error.
  */
 export async function testVpn(
@@ -51,13 +54,16 @@ export async function testVpn(
   const collaboration = await chooseCollaboration(client, input.collaboration, signal);
   const participants = chooseParticipants(await client.listNodes(collaboration.id, signal), input);
   if (!participants.some(({ runs }) => runs)) throw emptyMesh(collaboration, participants);
-  const task = await startTask(deps, { collaboration, participants, probes: input.probes }, signal);
+  // Before a task exists: without keys nobody could read its results.
+  const keys = collaboration.encrypted ? await deps.openKeys(signal) : undefined;
+  const { probes } = input;
+  const task = await startTask(deps, { collaboration, participants, probes, keys }, signal);
   const limitMs = Math.max(1000, input.limitMs - (clock.now().getTime() - startedAt));
   const runs = await followTask(deps, task, { limitMs, signal });
   const results = await client.listResults(task, signal);
   const atEnd = refresh(participants, await client.listNodes(collaboration.id, signal));
   const members = atEnd.filter(({ inMesh }) => inMesh);
-  const pairs = judgePairs(members.map((member) => toMember(member, runs, results)));
+  const pairs = judgePairs(members.map((member) => toMember(member, runs, results, keys)));
   const passed = pairs.filter(({ ok }) => ok).length;
   return {
     ok: passed === pairs.length && passed > 0,
@@ -85,10 +91,11 @@ async function startTask(
     readonly collaboration: Collaboration;
     readonly participants: readonly Participant[];
     readonly probes: number;
+    readonly keys: Pick<KeyRing, 'seal'> | undefined;
   },
   signal: AbortSignal,
 ): Promise<number> {
-  const { collaboration, participants, probes } = test;
+  const { collaboration, participants, probes, keys } = test;
   const organizations = participants.filter(({ runs }) => runs).map((at) => at.organization);
   const task = await client.createTask(
     {
@@ -97,6 +104,9 @@ async function startTask(
       name: 'vpn test',
       description: 'every algorithm container talks to every other and to itself',
       organizations,
+      ...(keys === undefined
+        ? {}
+        : { seal: (payload, organization) => keys.seal(payload, organization, signal) }),
       input: { method: 'echo', kwargs: { organizations, probes, limitMs: ECHO_LIMIT_MS } },
     },
     signal,
@@ -146,13 +156,6 @@ async function chooseCollaboration(
     throw new V6Error('V6_USAGE', 'this user sees more than one collaboration', {
       hints: [`Choose one with --collaboration ID: ${listed}`],
       details: { collaborations: all.map(({ id }) => id) },
-    });
-  }
-  if (chosen.encrypted) {
-    throw new V6Error('V6_TEST_ENCRYPTED', `collaboration ${chosen.id} is encrypted`, {
-      hints: [
-        'The test cannot write encrypted inputs yet; use a collaboration without encryption.',
-      ],
     });
   }
   return chosen;
@@ -206,13 +209,18 @@ async function followTask(
   }
 }
 
-function toMember(at: Participant, runs: readonly Run[], results: readonly Result[]): Member {
+function toMember(
+  at: Participant,
+  runs: readonly Run[],
+  results: readonly Result[],
+  keys: Pick<KeyRing, 'open'> | undefined,
+): Member {
   const { organization, node, state, vpnAddress } = at;
   const run = runs.find((candidate) => candidate.organization.id === organization);
   const member = { organization, node, state, vpnAddress };
   if (run === undefined) return member;
   const result = results.find((candidate) => candidate.run.id === run.id)?.result;
-  const report = run.status === 'completed' ? parseEchoReport(decode(result)) : undefined;
+  const report = run.status === 'completed' ? parseEchoReport(decode(result, keys)) : undefined;
   const lastLine = plainText(run.log?.trimEnd().split('\n').at(-1) ?? '');
   return {
     ...member,
@@ -222,10 +230,12 @@ function toMember(at: Participant, runs: readonly Run[], results: readonly Resul
   };
 }
 
-function decode(text: string | null | undefined): unknown {
+/** Undefined for a result that is none, or that the key does not open: such a member has left no report. */
+function decode(text: string | null | undefined, keys: Pick<KeyRing, 'open'> | undefined): unknown {
   if (text === null || text === undefined || text === '') return undefined;
   try {
-    return JSON.parse(Buffer.from(text, 'base64').toString('utf8')) as unknown;
+    const payload = keys === undefined ? Buffer.from(text, 'base64') : keys.open(text, 'a report');
+    return JSON.parse(Buffer.from(payload).toString('utf8')) as unknown;
   } catch {
     return undefined;
   }

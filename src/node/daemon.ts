@@ -1,12 +1,12 @@
 import type { Clock } from '../core/clock.ts';
 import type { NodeConfig } from '../core/config/node-config.ts';
 import type { Context } from '../core/context.ts';
+import { type EncryptionDeps, KeyRing } from '../core/crypto/key-ring.ts';
 import type { Engine } from '../core/engine/engine.ts';
 import { V6Error } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
 import type { DaemonNetwork, DaemonStatus, DaemonVpn, Verdict } from '../core/protocol/daemon.ts';
 import type { Remote } from '../core/vpn/tunnel.ts';
-import { type EncryptionDeps, KeyRing } from './encryption/key-ring.ts';
 import { type Payloads, plainPayloads } from './encryption/payloads.ts';
 import type { Coordinator, NodeIdentity } from './interfaces/coordinator.ts';
 import type { DaemonControl } from './interfaces/daemon-control.ts';
@@ -334,7 +334,8 @@ export class NodeDaemon implements DaemonControl {
     const { deps } = this.#parts();
     if (deps.encryption === undefined) return undefined;
     const { organizations } = deps.coordinator;
-    const keys = new KeyRing({ ...deps, ...deps.encryption, identity, organizations });
+    const own = identity.organization;
+    const keys = new KeyRing({ ...deps, ...deps.encryption, own, organizations });
     await untilAnswered(deps, 'public key', signal, () => keys.register(signal));
     deps.proxy.usePayloads(keys);
     return keys;

@@ -253,7 +253,12 @@ describe('a VPN test at our server, with nodes that run echo in this process', (
     );
   const test = (nodes: readonly string[] = []) =>
     testVpn(
-      { client, clock: systemClock, onProgress: () => undefined },
+      {
+        client,
+        clock: systemClock,
+        onProgress: () => undefined,
+        openKeys: () => Promise.reject(new Error('not encrypted')),
+      },
       { organizations: [], nodes, probes: 3, limitMs: 30_000 },
       new AbortController().signal,
     );

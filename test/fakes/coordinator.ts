@@ -1,3 +1,4 @@
+import type { OrganizationRecord } from '../../src/core/crypto/key-ring.ts';
 import { V6Error } from '../../src/core/errors.ts';
 import type { RunStatus, Task } from '../../src/core/protocol/entities.ts';
 import type { AlgorithmLog, AlgorithmStatusChange } from '../../src/core/protocol/events.ts';
@@ -11,7 +12,6 @@ import type {
   EventHandlers,
   NodeIdentity,
   OpenRun,
-  OrganizationRecord,
   RunPatch,
 } from '../../src/node/interfaces/coordinator.ts';
 

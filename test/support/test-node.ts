@@ -39,9 +39,10 @@ export async function buildTestAlgorithm(
   folder: string,
   base: string,
   tag: string,
+  program: string = PROGRAM,
 ): Promise<void> {
   await mkdir(folder, { recursive: true });
-  await writeFile(path.join(folder, 'program.sh'), PROGRAM, { mode: 0o755 });
+  await writeFile(path.join(folder, 'program.sh'), program, { mode: 0o755 });
   const lines = [
     `FROM ${base}`,
     'COPY program.sh /program.sh',

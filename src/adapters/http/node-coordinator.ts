@@ -1,3 +1,4 @@
+import type { OrganizationRecord } from '../../core/crypto/key-ring.ts';
 import { V6Error } from '../../core/errors.ts';
 import { RUN_STATUSES, type RunStatus, type Task } from '../../core/protocol/entities.ts';
 import { isRecord, type Unknowns } from '../../core/protocol/json.ts';
@@ -8,7 +9,6 @@ import type {
   CoordinatorVpn,
   NodeIdentity,
   OpenRun,
-  OrganizationRecord,
 } from '../../node/interfaces/coordinator.ts';
 import { isFieldRefused, type NodeSession } from './node-session.ts';
 

@@ -20,15 +20,37 @@ export function createUserClient(session: UserSession): UserClient {
       const nodes = await session.list(path, parseNode, signal);
       return nodes.filter((node) => node.collaboration.id === collaboration);
     },
+    ownOrganization: async (signal) => {
+      const user = readRecord(await session.request('GET', `/user/${session.userId}`, { signal }));
+      const { organization } = user;
+      if (!isRecord(organization)) throw strangeAnswer('/user');
+      return readId(organization, '/user');
+    },
+    organizations: {
+      get: async (id, signal) => {
+        const path = `/organization/${id}`;
+        const found = parseOrganization(readRecord(await session.request('GET', path, { signal })));
+        if (found.id !== id) throw strangeAnswer(path);
+        return { id, name: found.name, publicKey: found.public_key };
+      },
+      registerKey: async (id, publicKey, signal) => {
+        const body = { public_key: publicKey };
+        await session.request('PATCH', `/organization/${id}`, { body, signal });
+      },
+    },
     createTask: async (request, signal) => {
       const { method, args = [], kwargs = {} } = request.input;
-      const input = Buffer.from(JSON.stringify({ method, args, kwargs })).toString('base64');
+      const payload = Buffer.from(JSON.stringify({ method, args, kwargs }));
+      const seal = request.seal ?? (() => Promise.resolve(payload.toString('base64')));
+      const organizations = await Promise.all(
+        request.organizations.map(async (id) => ({ id, input: await seal(payload, id) })),
+      );
       const body = {
         name: request.name,
         description: request.description ?? '',
         image: request.image,
         collaboration_id: request.collaboration,
-        organizations: request.organizations.map((id) => ({ id, input })),
+        organizations,
       };
       return readId(await session.request('POST', '/task', { body, signal }), '/task');
     },

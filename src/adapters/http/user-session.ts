@@ -93,6 +93,13 @@ export class UserSession {
     this.#onTokens = onTokens;
   }
 
+  /** Id of the user, as the token says. Throws V6_SERVER_ANSWER. */
+  get userId(): number {
+    const { sub } = claimsOf(this.#login.accessToken);
+    if (typeof sub === 'number') return sub;
+    throw strangeAnswer('/token/user');
+  }
+
   /** One exchange; the body of a 2xx answer. Throws as `UserClient` says. */
   async request(
     method: JsonRequest['method'],
@@ -186,13 +193,19 @@ export class UserSession {
 
 /** `exp` of a JWT in ms; Infinity when it names none or cannot be read: the server will say. */
 function expiresAtMs(token: string): number {
+  const { exp } = claimsOf(token);
+  return typeof exp === 'number' ? exp * 1000 : Infinity;
+}
+
+/** Empty for a token that cannot be read. */
+function claimsOf(token: string): Unknowns {
   try {
     const payload: unknown = JSON.parse(
       Buffer.from(token.split('.')[1] ?? '', 'base64url').toString('utf8'),
     );
-    return isRecord(payload) && typeof payload.exp === 'number' ? payload.exp * 1000 : Infinity;
+    return isRecord(payload) ? payload : {};
   } catch {
-    return Infinity;
+    return {};
   }
 }
 

@@ -76,7 +76,15 @@ export function createLoginFile(file: string): LoginStore {
 
 function withLogin(content: LoginFile, name: string, login: Login): LoginFile {
   const { serverUrl, username, accessToken, refreshToken, refreshPath } = login;
-  const stored: Login = { serverUrl, username, accessToken, refreshToken, refreshPath };
+  const privateKeyFile = login.privateKeyFile ?? own(content.logins, name)?.privateKeyFile;
+  const stored: Login = {
+    serverUrl,
+    username,
+    accessToken,
+    refreshToken,
+    refreshPath,
+    ...(privateKeyFile === undefined ? {} : { privateKeyFile }),
+  };
   return {
     ...content,
     logins: { ...content.logins, [name]: stored },
@@ -142,7 +150,11 @@ function parseLoginFile(text: string, file: string): LoginFile {
 
 function isLogin(value: unknown): value is Login {
   const keys = ['serverUrl', 'username', 'accessToken', 'refreshToken', 'refreshPath'];
-  return isRecord(value) && keys.every((key) => typeof value[key] === 'string');
+  return (
+    isRecord(value) &&
+    keys.every((key) => typeof value[key] === 'string') &&
+    ['string', 'undefined'].includes(typeof value.privateKeyFile)
+  );
 }
 
 function notFound(name: string | undefined, known: readonly string[]): V6Error {

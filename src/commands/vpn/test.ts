@@ -40,6 +40,10 @@ Exit status 0: all pairs passed; 3: a pair failed, or there was no node to test.
       default: false,
       exclusive: ['node', 'organizations'],
     }),
+    'private-key': Flags.file({
+      description:
+        "private key of the user's organization, in an encrypted collaboration; the one of the login by default",
+    }),
     login: Flags.string({ description: 'login to use; the current one by default' }),
     probes: Flags.integer({
       description: 'round trips to measure per pair',
@@ -72,7 +76,7 @@ Exit status 0: all pairs passed; 3: a pair failed, or there was no node to test.
       this.note(line);
     };
     const report = await withInterrupt((signal) =>
-      side.testVpn(login, input, { signal, onProgress }),
+      side.testVpn(login, input, { signal, onProgress, privateKeyFile: flags['private-key'] }),
     );
     this.log(renderVpnTest(report));
     // Failed pairs are a result: the document is printed whole, and the exit status says so beside it.

@@ -32,13 +32,13 @@ export interface Verdict {
   readonly steps: readonly { readonly rung: Rung; readonly outcome: string }[];
 }
 
-/** How a node of an encrypted collaboration stands. */
-export interface DaemonEncryption {
+/** How the keys of an encrypted collaboration stand. */
+export interface KeyRingStatus {
   /** SHA-256 of the own public key, hex. */
   readonly fingerprint: string;
   /** `replaced`: the server has another key for this organization, or none any more. */
   readonly ownKey: 'registered' | 'replaced';
-  /** Organizations whose key was refused since the start of the daemon, each with the last reason. */
+  /** Organizations whose key was refused since the start, each with the last reason. */
   readonly refused: readonly {
     readonly organization: number;
     readonly name: string;
@@ -86,7 +86,7 @@ export interface DaemonStatus {
     readonly connectedSince: string | null;
   };
   /** Null in a collaboration without encryption. */
-  readonly encryption: DaemonEncryption | null;
+  readonly encryption: KeyRingStatus | null;
   readonly slots: { readonly total: number; readonly busy: number };
   readonly runs: readonly {
     readonly run: number;

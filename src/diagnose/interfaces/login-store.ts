@@ -7,6 +7,8 @@ export interface Login {
   readonly refreshToken: string;
   /** Path from the root of the server. */
   readonly refreshPath: string;
+  /** File with the private key of the user's organization, absolute; for encrypted collaborations. */
+  readonly privateKeyFile?: string;
 }
 
 export interface NamedLogin extends Login {

@@ -1,3 +1,4 @@
+import type { OrganizationKeys } from '../../core/crypto/key-ring.ts';
 import type { Collaboration, NodeEntity, Result, Run } from '../../core/protocol/entities.ts';
 
 export interface TaskRequest {
@@ -7,6 +8,8 @@ export interface TaskRequest {
   readonly description?: string;
   /** Ids; each gets a run with the same input. */
   readonly organizations: readonly number[];
+  /** In an encrypted collaboration: payload → text for one organization. Without it the input goes in plain base64. */
+  readonly seal?: (payload: Uint8Array, organization: number) => Promise<string>;
   readonly input: {
     readonly method: string;
     readonly args?: readonly unknown[];
@@ -23,7 +26,10 @@ export interface TaskRequest {
 export interface UserClient {
   listCollaborations(signal?: AbortSignal): Promise<readonly Collaboration[]>;
   listNodes(collaboration: number, signal?: AbortSignal): Promise<readonly NodeEntity[]>;
-  /** Creates a task of an unencrypted collaboration; returns its id. */
+  /** Id of the user's organization. */
+  ownOrganization(signal?: AbortSignal): Promise<number>;
+  readonly organizations: OrganizationKeys;
+  /** Creates a task; returns its id. */
   createTask(request: TaskRequest, signal?: AbortSignal): Promise<number>;
   listRuns(task: number, signal?: AbortSignal): Promise<readonly Run[]>;
   listResults(task: number, signal?: AbortSignal): Promise<readonly Result[]>;

@@ -1,3 +1,4 @@
+import type { OrganizationKeys, OrganizationRecord } from '../../core/crypto/key-ring.ts';
 import type { RunStatus, Task } from '../../core/protocol/entities.ts';
 import type {
   AlgorithmLog,
@@ -75,19 +76,9 @@ export interface CoordinatorRuns {
   clearPorts(run: number, signal?: AbortSignal): Promise<void>;
 }
 
-export interface OrganizationRecord {
-  readonly id: number;
-  readonly name: string;
-  /** base64 of the PEM text; empty when there is none. */
-  readonly publicKey: string;
-}
-
-export interface CoordinatorOrganizations {
-  get(organization: number, signal?: AbortSignal): Promise<OrganizationRecord>;
+export interface CoordinatorOrganizations extends OrganizationKeys {
   /** Those of a collaboration; all pages. */
   list(collaboration: number, signal?: AbortSignal): Promise<readonly OrganizationRecord[]>;
-  /** Stores the public key of the own organization. */
-  registerKey(organization: number, publicKey: string, signal?: AbortSignal): Promise<void>;
 }
 
 export interface CoordinatorVpn {

@@ -3,6 +3,11 @@ import { LineRedactor } from './line-redactor.ts';
 import type { RunDeps } from './run-deps.ts';
 import { LOG_MAX_BYTES } from './run-ending.ts';
 
+export type LogStreamDeps = Pick<
+  RunDeps,
+  'engine' | 'events' | 'runs' | 'identity' | 'clock' | 'logger'
+>;
+
 export interface StreamedRun {
   readonly run: number;
   readonly task: number;
@@ -31,7 +36,7 @@ const FOLLOW_PAUSE_MS = 2000;
  * lost or doubled. The log that the end of a run brings replaces it once more.
  */
 export class LogStream {
-  readonly #deps: Pick<RunDeps, 'engine' | 'events' | 'runs' | 'identity' | 'clock' | 'logger'>;
+  readonly #deps: LogStreamDeps;
   readonly #of: StreamedRun;
   readonly #over = new AbortController();
   #lines: string[] = [];
@@ -46,7 +51,7 @@ export class LogStream {
   #wholeAt = Number.NEGATIVE_INFINITY;
   #working: Promise<unknown> = Promise.resolve();
 
-  constructor(deps: LogStream['#deps'], of: StreamedRun) {
+  constructor(deps: LogStreamDeps, of: StreamedRun) {
     this.#deps = deps;
     this.#of = of;
     const { connected, connection } = deps.events;

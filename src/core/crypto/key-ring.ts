@@ -1,19 +1,27 @@
-import type { Clock } from '../../core/clock.ts';
-import { type PrivateKey, type PublicKey, parsePublicKey } from '../../core/crypto/keys.ts';
-import { decryptMessage, encryptMessage } from '../../core/crypto/message.ts';
-import { acceptKey, type PinStore, type TrustRules } from '../../core/crypto/pins.ts';
-import { isV6Error, V6Error } from '../../core/errors.ts';
-import type { Logger } from '../../core/logger.ts';
-import type { DaemonEncryption } from '../../core/protocol/daemon.ts';
-import { plainText } from '../../core/protocol/echo.ts';
-import type {
-  CoordinatorOrganizations,
-  NodeIdentity,
-  OrganizationRecord,
-} from '../interfaces/coordinator.ts';
-import type { Payloads } from './payloads.ts';
+import type { Clock } from '../clock.ts';
+import { isV6Error, V6Error } from '../errors.ts';
+import type { Logger } from '../logger.ts';
+import type { KeyRingStatus } from '../protocol/daemon.ts';
+import { plainText } from '../protocol/echo.ts';
+import { type PrivateKey, type PublicKey, parsePublicKey } from './keys.ts';
+import { decryptMessage, encryptMessage } from './message.ts';
+import { acceptKey, type PinStore, type TrustRules } from './pins.ts';
 
-/** What an encrypted collaboration needs of this host. */
+export interface OrganizationRecord {
+  readonly id: number;
+  readonly name: string;
+  /** base64 of the PEM text; empty when there is none. */
+  readonly publicKey: string;
+}
+
+/** Public keys as a server has them. */
+export interface OrganizationKeys {
+  get(organization: number, signal?: AbortSignal): Promise<OrganizationRecord>;
+  /** Stores the public key of the own organization. */
+  registerKey(organization: number, publicKey: string, signal?: AbortSignal): Promise<void>;
+}
+
+/** What encryption needs of the host that a node or a user works on. */
 export interface EncryptionDeps {
   readonly privateKey: PrivateKey;
   readonly pins: PinStore;
@@ -21,20 +29,21 @@ export interface EncryptionDeps {
 }
 
 export interface KeyRingDeps extends EncryptionDeps {
-  readonly identity: Pick<NodeIdentity, 'organization' | 'organizationName'>;
-  readonly organizations: Pick<CoordinatorOrganizations, 'get' | 'registerKey'>;
-  readonly clock: Clock;
+  /** The organization whose private key it is. */
+  readonly own: number;
+  readonly organizations: OrganizationKeys;
+  readonly clock: Pick<Clock, 'now'>;
   readonly logger: Logger;
 }
 
-type Refused = DaemonEncryption['refused'][number];
+type Refused = KeyRingStatus['refused'][number];
 
-/** The keys of an encrypted collaboration as this node uses them: its own, and those of others as far as they are trusted. */
-export class KeyRing implements Payloads {
+/** The keys of encrypted collaborations as one node or user uses them: the own one, and those of others as far as they are trusted. */
+export class KeyRing {
   readonly encrypted = true;
   readonly #deps: KeyRingDeps;
   readonly #refused = new Map<number, Refused>();
-  #ownKey: DaemonEncryption['ownKey'] = 'registered';
+  #ownKey: KeyRingStatus['ownKey'] = 'registered';
 
   constructor(deps: KeyRingDeps) {
     this.#deps = deps;
@@ -45,12 +54,10 @@ export class KeyRing implements Payloads {
   }
 
   async seal(payload: Uint8Array, organization: number, signal?: AbortSignal): Promise<string> {
-    const { identity, privateKey } = this.#deps;
+    const { own, privateKey } = this.#deps;
     // For ourselves with what only we can open, whatever the server has.
     const { key } =
-      organization === identity.organization
-        ? privateKey.publicKey
-        : await this.#trusted(organization, signal);
+      organization === own ? privateKey.publicKey : await this.#trusted(organization, signal);
     return encryptMessage(payload, key);
   }
 
@@ -60,8 +67,7 @@ export class KeyRing implements Payloads {
    * throws.
    */
   async register(signal?: AbortSignal): Promise<void> {
-    const { identity, organizations, privateKey, logger } = this.#deps;
-    const { organization } = identity;
+    const { own: organization, organizations, privateKey, logger } = this.#deps;
     const { fingerprint, wire } = privateKey.publicKey;
     const record = await organizations.get(organization, signal);
     if (record.publicKey === '') {
@@ -76,10 +82,10 @@ export class KeyRing implements Payloads {
     if (registered === fingerprint) return;
     throw new V6Error(
       'V6_ENCRYPTION_OWN_KEY',
-      `The server has another public key for this organization (${registered}) than that of this node's private key (${fingerprint})`,
+      `The server has another public key for this organization (${registered}) than that of its private key here (${fingerprint})`,
       {
         hints: [
-          'All nodes and users of an organization need the same private key: copy it to where encryption.private_key says.',
+          'All nodes and users of an organization need the same private key: encryption.private_key of a node, --private-key of a user.',
           'If the key at the server is the wrong one, a user of the organization replaces it: v6 node create-private-key --replace-registered',
         ],
         details: { organization, registered, fingerprint },
@@ -89,15 +95,15 @@ export class KeyRing implements Payloads {
 
   /** Looks whether the server still has our public key. Never throws: a server that does not answer is asked later. */
   async checkOwn(signal: AbortSignal): Promise<void> {
-    const { identity, organizations, privateKey, logger } = this.#deps;
+    const { own, organizations, privateKey, logger } = this.#deps;
     try {
-      const record = await organizations.get(identity.organization, signal);
+      const record = await organizations.get(own, signal);
       const registered = record.publicKey === '' ? 'none' : fingerprintOf(record);
       const { fingerprint } = privateKey.publicKey;
       const before = this.#ownKey;
       this.#ownKey = registered === fingerprint ? 'registered' : 'replaced';
       if (this.#ownKey === before) return;
-      const fields = { organization: identity.organization, registered, fingerprint };
+      const fields = { organization: own, registered, fingerprint };
       if (this.#ownKey === 'registered')
         logger.info('The server has the public key of this organization again', fields);
       else
@@ -110,7 +116,7 @@ export class KeyRing implements Payloads {
     }
   }
 
-  status(): DaemonEncryption {
+  status(): KeyRingStatus {
     return {
       fingerprint: this.#deps.privateKey.publicKey.fingerprint,
       ownKey: this.#ownKey,

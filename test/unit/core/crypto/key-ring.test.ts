@@ -1,8 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { decryptMessage, encryptMessage } from '../../../../src/core/crypto/message.ts';
+import { KeyRing } from '../../../../src/core/crypto/key-ring.ts';
+import { decryptMessage } from '../../../../src/core/crypto/message.ts';
 import { silentLogger } from '../../../../src/core/logger.ts';
-import { KeyRing } from '../../../../src/node/encryption/key-ring.ts';
-import { plainPayloads } from '../../../../src/node/encryption/payloads.ts';
 import { FakeCoordinator } from '../../../fakes/coordinator.ts';
 import { fingerprintOf, keyPair, publicKeyOf } from '../../../fakes/key-pairs.ts';
 import { ManualClock } from '../../../fakes/manual-clock.ts';
@@ -18,7 +17,7 @@ beforeEach(() => {
   coordinator = new FakeCoordinator();
   pins = new FakePins();
   ring = new KeyRing({
-    identity: coordinator.identity,
+    own: OWN,
     organizations: coordinator.organizations,
     privateKey: keyPair('own').key,
     pins,
@@ -100,13 +99,4 @@ describe('keys of others', () => {
     });
     expect(ring.status().refused).toMatchObject([{ code: 'V6_ENCRYPTION_KEY_INVALID' }]);
   });
-});
-
-it('without encryption, payloads are base64, and an encrypted text is an error', async () => {
-  expect(await plainPayloads.seal(Buffer.from('{}'), 5)).toBe('e30=');
-  expect(Buffer.from(plainPayloads.open('e30=', 'the input')).toString()).toBe('{}');
-  const text = encryptMessage(Buffer.from('{}'), keyPair('own').key.publicKey.key);
-  expect(() => plainPayloads.open(text, 'the input of run 4')).toThrow(
-    expect.objectContaining({ code: 'V6_ENCRYPTION_UNREADABLE' }),
-  );
 });
