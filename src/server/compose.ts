@@ -10,7 +10,7 @@ import type { Logger } from '../core/logger.ts';
 import { buildApp } from './app.ts';
 import { ensureFirstUser, warnOfFirstPassword, warnOfPasswordHash } from './auth/first-user.ts';
 import { FIXED_ROLES } from './auth/roles.ts';
-import { checkSecretBelongs, loadServerKeys, type ServerKeys } from './auth/secret.ts';
+import { checkSecretBelongs, keyMarkOf, loadServerKeys, type ServerKeys } from './auth/secret.ts';
 import { composeAccounts } from './compose-accounts.ts';
 import { type TlsServer, watchCertificate } from './http/certificate.ts';
 import type { PortalConnector } from './interfaces/portal-connector.ts';
@@ -87,9 +87,9 @@ async function listen(input: ListenInput): Promise<RunningServer> {
   const accounts = await composeAccounts({ config, store, keys, clock, logger, events });
   const { tokens } = accounts;
   const graceMs = input.offlineGraceMs ?? 5000;
-  const id = randomUUID();
-  const presence = createPresence({ store, events, clock, logger, graceMs, replica: id });
-  const replica = createReplica({ store, presence, events, clock, logger, id });
+  const self = { id: randomUUID(), keyMark: keyMarkOf(keys) };
+  const presence = createPresence({ store, events, clock, logger, graceMs, replica: self });
+  const replica = createReplica({ store, presence, events, clock, logger, self });
   const app = await buildApp({
     store,
     tokens,
@@ -132,6 +132,7 @@ async function listen(input: ListenInput): Promise<RunningServer> {
     await bus?.close();
   };
   try {
+    await replica.check();
     await app.listen({ host: config.ip, port: config.port });
     await bus?.open();
     // The port is ours, so no other process serves a database in a file: nobody is connected to it yet.

@@ -85,7 +85,7 @@ export async function createTestServer(options: TestServerOptions = {}) {
     clock,
     logger,
     graceMs: 1000,
-    replica: 'test',
+    replica: { id: 'test', keyMark: '' },
   });
   const portal = new FakePortalConnector(() => clock.now());
   const vpn = createVpnService({

@@ -16,17 +16,19 @@ export interface ServerProcess {
   output(): string;
   /** SIGTERM; resolves with the exit status. */
   stop(): Promise<number>;
+  /** SIGKILL, without a word to anybody. */
+  kill(): Promise<void>;
 }
 
 /** `v6 server run` as a process of its own, on loopback, with all its files in `folder`. Resolves when it is ready. */
 export async function startServerProcess(
   folder: string,
-  options: { readonly port: number; readonly config?: string },
+  options: { readonly port: number; readonly config?: string; readonly uri?: string },
 ): Promise<ServerProcess> {
   const file = path.join(folder, 'test.yaml');
   await writeFile(
     file,
-    `uri: sqlite:///test.sqlite\nip: 127.0.0.1\nport: ${options.port}\n${options.config ?? ''}`,
+    `uri: ${options.uri ?? 'sqlite:///test.sqlite'}\nip: 127.0.0.1\nport: ${options.port}\n${options.config ?? ''}`,
   );
   const child = spawn(process.execPath, [DEV, 'server', 'run', '--user', '--config', file], {
     env: { PATH: process.env.PATH, HOME: folder, NODE_NO_WARNINGS: '1' },
@@ -47,6 +49,10 @@ export async function startServerProcess(
       child.kill('SIGTERM');
       return exited;
     },
+    kill: async () => {
+      child.kill('SIGKILL');
+      await exited;
+    },
   };
 }
 
@@ -66,10 +72,13 @@ async function ready(child: ChildProcess, output: () => string): Promise<void> {
   }
 }
 
+/** Where a server that runs in `folder` keeps its data. */
+export const serverData = (folder: string): string =>
+  path.join(folder, '.local/share/vantage6/server/test');
+
 /** What the first start wrote into the 0600 file. */
 export async function rootPassword(folder: string): Promise<string> {
-  const file = path.join(folder, '.local/share/vantage6/server/test/root-password');
-  return (await readFile(file, 'utf8')).trim();
+  return (await readFile(path.join(serverData(folder), 'root-password'), 'utf8')).trim();
 }
 
 export interface Reply {

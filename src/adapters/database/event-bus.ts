@@ -13,8 +13,9 @@ const CONNECT_MS = 5000;
 /** A connection whose other end has vanished is noticed after this and one answer time. */
 const ASK_EVERY_MS = 5000;
 const PAUSE_MS = 500;
-/** More than that in flight means that the database does not keep up: events are dropped, which the others notice. */
-const MAX_UNSENT = 1000;
+/** More parts that wait mean that the database does not keep up: events are dropped, which the others notice. */
+const MAX_WAITING = 10_000;
+const NOTIFY = 'select pg_notify($1, part) from unnest($2::text[]) part';
 
 type Handlers = Parameters<EventBus['receive']>[0];
 
@@ -28,7 +29,8 @@ export class PostgresEventBus implements EventBus {
   #handlers: Handlers | undefined;
   #client: pg.Client | undefined;
   #sequence = 0;
-  #unsent = 0;
+  #waiting: string[] = [];
+  #isSending = false;
 
   constructor(address: PostgresAddress, logger: Logger) {
     this.#address = address;
@@ -41,16 +43,26 @@ export class PostgresEventBus implements EventBus {
 
   send(text: string): void {
     this.#sequence += 1;
-    const client = this.#client;
-    if (client === undefined || this.#unsent >= MAX_UNSENT) return;
-    this.#unsent += 1;
-    const parts = toParts(this.#sender, this.#sequence, text);
-    client
-      .query('select pg_notify($1, part) from unnest($2::text[]) part', [CHANNEL, parts])
-      .catch(() => this.#drop(client))
-      .finally(() => {
-        this.#unsent -= 1;
-      });
+    if (this.#client === undefined || this.#waiting.length >= MAX_WAITING) return;
+    this.#waiting.push(...toParts(this.#sender, this.#sequence, text));
+    void this.#sendWaiting();
+  }
+
+  /** One query at a time, each with all that waits. */
+  async #sendWaiting(): Promise<void> {
+    if (this.#isSending) return;
+    this.#isSending = true;
+    for (;;) {
+      const client = this.#client;
+      const parts = this.#waiting.splice(0);
+      if (client === undefined || parts.length === 0) break;
+      try {
+        await client.query(NOTIFY, [CHANNEL, parts]);
+      } catch {
+        this.#drop(client);
+      }
+    }
+    this.#isSending = false;
   }
 
   async open(): Promise<void> {
@@ -88,7 +100,7 @@ export class PostgresEventBus implements EventBus {
     this.#client = client;
   }
 
-  /** Asks now and then whether the connection is still one, and makes a new one when it is not, until `close`. */
+  /** Uses the connection now and then, so that its end is noticed, and makes a new one, until `close`. */
   async #stay(): Promise<void> {
     const { signal } = this.#closing;
     for (;;) {
@@ -101,7 +113,8 @@ export class PostgresEventBus implements EventBus {
       }
       const client = this.#client;
       if (client === undefined) await this.#reconnect();
-      else await client.query('select 1').catch(() => this.#drop(client));
+      // Like any message, only that it says nothing.
+      else this.send('');
     }
   }
 

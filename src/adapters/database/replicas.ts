@@ -1,6 +1,6 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { isV6Error } from '../../core/errors.ts';
-import type { ReplicaStore } from '../../server/interfaces/replica-store.ts';
+import type { ReplicaRecord, ReplicaStore } from '../../server/interfaces/replica-store.ts';
 import { locked } from './listing.ts';
 import { isSqlite } from './migrations/tables.ts';
 import { touchAccount } from './nodes.ts';
@@ -17,16 +17,16 @@ const OFFLINE = { online: 0, config: '[]' } as const;
 
 export function replicaStore(db: Kysely<Schema>): ReplicaStore {
   return {
-    join: (id, { isAlone }) =>
+    join: (replica, { isAlone }) =>
       inLockedTransaction(db, async (trx) => {
         if (isAlone) {
           await trx.deleteFrom('replica').execute();
           await trx.updateTable('node').set(OFFLINE).where('online', '=', 1).execute();
         }
-        await makeKnown(trx, id);
+        await makeKnown(trx, replica);
       }),
 
-    beat: async (id) => {
+    beat: async ({ id }) => {
       const { numUpdatedRows } = await db
         .updateTable('replica')
         .set({ seen_at: now(db) })
@@ -35,8 +35,8 @@ export function replicaStore(db: Kysely<Schema>): ReplicaStore {
       return numUpdatedRows > 0n;
     },
 
-    connect: async (id, nodeId, at) => {
-      const work = () => inLockedTransaction(db, (trx) => connect(trx, id, { nodeId, at }));
+    connect: async (replica, nodeId, at) => {
+      const work = () => inLockedTransaction(db, (trx) => connect(trx, replica, { nodeId, at }));
       try {
         return await work();
       } catch (error) {
@@ -46,7 +46,7 @@ export function replicaStore(db: Kysely<Schema>): ReplicaStore {
       }
     },
 
-    disconnect: (id, nodeId) =>
+    disconnect: ({ id }, nodeId) =>
       inLockedTransaction(db, async (trx) => {
         const node = await lockNode(trx, nodeId);
         await trx
@@ -58,13 +58,22 @@ export function replicaStore(db: Kysely<Schema>): ReplicaStore {
         return (await endPresence(trx, [nodeId])).length > 0;
       }),
 
-    nodesOf: async (id) => {
+    nodesOf: async ({ id }) => {
       const rows = await db
         .selectFrom('replica_node')
         .select('node_id')
         .where('replica_id', '=', id)
         .execute();
       return rows.map((row) => row.node_id);
+    },
+
+    living: async (silentMs) => {
+      const rows = await db
+        .selectFrom('replica')
+        .select(['id', 'key_mark as keyMark'])
+        .where('seen_at', '>=', sql<number>`${now(db)} - cast(${silentMs} as integer)`)
+        .execute();
+      return rows;
     },
 
     forgetSilent: (silentMs) => inLockedTransaction(db, (trx) => forgetSilent(trx, silentMs)),
@@ -80,15 +89,15 @@ const lockNode = (db: Kysely<Schema>, id: number) =>
 
 async function connect(
   db: Kysely<Schema>,
-  id: string,
+  replica: ReplicaRecord,
   { nodeId, at }: { readonly nodeId: number; readonly at: Date },
 ): Promise<boolean> {
   const node = await lockNode(db, nodeId);
   if (node === undefined) return false;
-  await makeKnown(db, id);
+  await makeKnown(db, replica);
   await db
     .insertInto('replica_node')
-    .values({ replica_id: id, node_id: nodeId })
+    .values({ replica_id: replica.id, node_id: nodeId })
     .onConflict((conflict) => conflict.doNothing())
     .execute();
   if (node.online === 0)
@@ -97,10 +106,10 @@ async function connect(
   return node.online === 0;
 }
 
-async function makeKnown(db: Kysely<Schema>, id: string): Promise<void> {
+async function makeKnown(db: Kysely<Schema>, { id, keyMark }: ReplicaRecord): Promise<void> {
   await db
     .insertInto('replica')
-    .values({ id, seen_at: now(db) })
+    .values({ id, seen_at: now(db), key_mark: keyMark })
     .onConflict((conflict) => conflict.doNothing())
     .execute();
 }

@@ -90,7 +90,7 @@ export interface Schema {
     port: number;
     label: string | null;
   };
-  replica: { id: string; seen_at: number };
+  replica: { id: string; seen_at: number; key_mark: string };
   replica_node: { replica_id: string; node_id: number };
   vpn_grant: {
     node_id: number;

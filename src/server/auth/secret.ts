@@ -57,10 +57,17 @@ export async function checkSecretBelongs(meta: MetaStore, keys: ServerKeys): Pro
     'V6_CONFIG_INVALID',
     `${FILE} in the data folder is not that of this database`,
     {
-      hints: [`Restore ${FILE} from the backup that the database came from.`],
+      hints: [
+        `Restore ${FILE} from the backup that the database came from.`,
+        `For a further server on the same database, copy ${FILE} from the data folder of the first one.`,
+      ],
     },
   );
 }
+
+/** What replicas compare to see that they sign tokens with the same key. */
+export const keyMarkOf = ({ jwt }: Pick<ServerKeys, 'jwt'>): string =>
+  createHmac('sha256', jwt).update('v6 replica').digest('hex');
 
 function readOrCreate(file: string): Buffer {
   const found = readIfThere(file);

@@ -2,6 +2,7 @@ import { createBatches } from '../../core/batches.ts';
 import type { Clock } from '../../core/clock.ts';
 import type { Logger } from '../../core/logger.ts';
 import { createTurns } from '../../core/turns.ts';
+import type { ReplicaRecord } from '../interfaces/replica-store.ts';
 import type { Store } from '../interfaces/store.ts';
 import type { Events } from './events.ts';
 
@@ -26,8 +27,8 @@ export interface PresenceDeps {
   readonly logger: Logger;
   /** How long a node may be without a socket before it is offline. */
   readonly graceMs: number;
-  /** Random name of this process, for its rows in the database. */
-  readonly replica: string;
+  /** This process, for its rows in the database. */
+  readonly replica: ReplicaRecord;
 }
 
 const SEEN_EVERY_MS = 30_000;

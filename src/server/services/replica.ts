@@ -1,5 +1,7 @@
 import type { Clock } from '../../core/clock.ts';
+import { V6Error } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
+import type { ReplicaRecord } from '../interfaces/replica-store.ts';
 import type { Store } from '../interfaces/store.ts';
 import type { EventHub } from './events.ts';
 import type { Presence } from './presence.ts';
@@ -15,12 +17,13 @@ export interface ReplicaDeps {
   readonly events: Pick<EventHub, 'missed'>;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** Random name of this process. */
-  readonly id: string;
+  readonly self: ReplicaRecord;
 }
 
 /** The life of one process among those that serve the same database. */
 export interface Replica {
+  /** Before anything is answered: all replicas sign tokens with one key. Throws V6_CONFIG_INVALID, V6_DATABASE. */
+  check(): Promise<void>;
   /** Makes it known, and begins to say that it lives when there may be others. Throws V6_DATABASE. */
   join(): Promise<void>;
   /** Says nothing any more. Its nodes stay online for the time that others wait: they come back to this or another one. */
@@ -28,16 +31,34 @@ export interface Replica {
 }
 
 export function createReplica(deps: ReplicaDeps): Replica {
-  const { store, clock, id } = deps;
+  const { store, clock, self } = deps;
   const left = new AbortController();
   return {
+    check: async () => {
+      if (store.isShared) await assertSameKey(deps);
+    },
     join: async () => {
-      await store.replicas.join(id, { isAlone: !store.isShared });
+      await store.replicas.join(self, { isAlone: !store.isShared });
       if (!store.isShared) return;
       live(deps, clock.now().getTime(), left.signal).catch(() => undefined);
     },
     leave: () => left.abort(),
   };
+}
+
+/** Tokens of one replica must be good at all others. One that has just stopped is waited out: its key may have been changed. */
+async function assertSameKey({ store, clock, self }: ReplicaDeps): Promise<void> {
+  for (let waited = 0; ; waited += BEAT_MS) {
+    const others = await store.replicas.living(SILENT_MS);
+    if (others.every((other) => other.keyMark === self.keyMark)) return;
+    if (waited > SILENT_MS) break;
+    await clock.sleep(BEAT_MS);
+  }
+  throw new V6Error(
+    'V6_CONFIG_INVALID',
+    'Another server on this database signs its tokens with another key',
+    { hints: ['Give all servers of one database the same jwt_secret_key, or none.'] },
+  );
 }
 
 /** Ends with the signal only. `goodSince`: since when every beat was written, in ms; undefined after a failure. */
@@ -58,13 +79,13 @@ async function live(deps: ReplicaDeps, start: number, signal: AbortSignal): Prom
 }
 
 async function beat(
-  { store, presence, events, clock, logger, id }: ReplicaDeps,
+  { store, presence, events, clock, logger, self }: ReplicaDeps,
   goodSince: number | undefined,
 ): Promise<void> {
-  const isKnown = await store.replicas.beat(id);
+  const isKnown = await store.replicas.beat(self);
   if (!isKnown) {
     logger.warn('Other replicas had given this one up: its nodes are online again');
-    await store.replicas.join(id, { isAlone: false });
+    await store.replicas.join(self, { isAlone: false });
   }
   if (!isKnown || goodSince === undefined) await presence.restore();
   // While the database was away nobody could say anything: that others were silent means nothing yet.

@@ -10,6 +10,7 @@ export const replicas: Migration = {
       .addColumn('id', 'text', (c) => c.primaryKey())
       // Milliseconds since 1970 by the clock of the database: those of the replicas may differ.
       .addColumn('seen_at', 'bigint', (c) => c.notNull())
+      .addColumn('key_mark', 'text', (c) => c.notNull())
       .execute();
     await db.schema
       .createTable('replica_node')

@@ -62,7 +62,7 @@ describe('presence of a node', () => {
   it('does not outlive the process: nobody is connected to one that just started', async () => {
     const { world, id, isOnline } = await start();
     await world.presence.connected(id);
-    await world.store.replicas.join('next', { isAlone: true });
+    await world.store.replicas.join({ id: 'next', keyMark: '' }, { isAlone: true });
     expect(await isOnline()).toBe(false);
     await world.close();
   });
