@@ -70,7 +70,7 @@ const runs: Operations = {
     tag: 'Runs',
     summary: 'Tell how a run goes',
     description:
-      'Only what is sent changes. Statuses move forward only; a final status ends the run, and an ended run does not change.',
+      'Only what is sent changes. No status goes back to pending; a final one ends the run, and an ended run takes only the result and log of that end.',
     callers: NODES,
     answers: { 200: entity.run },
   },
