@@ -103,9 +103,10 @@ async function freeAddress(store: Store, node: NodeRecord, ip: string): Promise<
 }
 
 function assertTunnelAddress(ip: string): void {
-  const first = (ipv4ToNumber(ip) ?? 0) / 2 ** 24;
-  const isUsable = first >= 1 && first < 224 && Math.floor(first) !== 127;
-  if (isUsable) return;
+  const number = ipv4ToNumber(ip) ?? 0;
+  const first = Math.floor(number / 2 ** 24);
+  const isLinkLocal = Math.floor(number / 2 ** 16) === 169 * 256 + 254;
+  if (first >= 1 && first < 224 && first !== 127 && !isLinkLocal) return;
   throw new V6Error('V6_REQUEST_INVALID', `${ip} cannot be a tunnel address`, {
     details: { errors: { ip: ['An IPv4 address of the VPN.'] } },
   });

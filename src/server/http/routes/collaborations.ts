@@ -20,7 +20,6 @@ import {
 } from '../../services/parties.ts';
 import { callerOf, type Routes } from '../app-types.ts';
 import { flag, id, list, listQuery, name, once, params, pattern } from '../fields.ts';
-import { assertFound } from '../filters.ts';
 import { pageRequest, sendPage } from '../paging.ts';
 
 const organizationIds = z
@@ -78,7 +77,6 @@ function registerReads({ app, store, render }: Routes): void {
       },
       pageRequest(request.query),
     );
-    await assertFound(store, request.query, total);
     const data = await Promise.all(rows.map((row) => rendered(row, request.query.include)));
     return sendPage(request, reply, {
       query: request.query,

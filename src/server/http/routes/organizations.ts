@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { V6Error } from '../../../core/errors.ts';
+import { parsePublicKey } from '../../../core/crypto/keys.ts';
+import { isV6Error, V6Error } from '../../../core/errors.ts';
 import type { Identity } from '../../auth/identity.ts';
 import {
   assertCanForOrganization,
@@ -19,8 +20,11 @@ import { flag, id, list, listQuery, name, once, params, pattern, shortText } fro
 import { assertFound } from '../filters.ts';
 import { pageRequest, sendPage } from '../paging.ts';
 
-/** base64 of a PEM text, or empty. */
-const publicKey = z.string().max(16_384).refine(isPublicKey, 'Not base64 of a PEM public key');
+/** base64 of the PEM text of an RSA key, or empty: others could not be encrypted for. */
+const publicKey = z
+  .string()
+  .max(16_384)
+  .refine(isPublicKey, 'Not base64 of a PEM public key (RSA)');
 
 const fields = {
   address1: shortText.optional(),
@@ -169,6 +173,12 @@ function toFields<T extends z.infer<typeof patchBody>>(body: T) {
 
 function isPublicKey(text: string): boolean {
   if (text === '') return true;
-  if (!/^[\w+/]+={0,2}$/.test(text) || text.length % 4 !== 0) return false;
-  return /^-----BEGIN (RSA )?PUBLIC KEY-----/.test(Buffer.from(text, 'base64').toString('latin1'));
+  if (!/^[A-Za-z\d+/]+={0,2}$/.test(text) || text.length % 4 !== 0) return false;
+  try {
+    parsePublicKey(text, 'the organization');
+    return true;
+  } catch (error) {
+    if (!isV6Error(error)) throw error;
+    return false;
+  }
 }

@@ -11,7 +11,6 @@ import type { Store } from '../../interfaces/store.ts';
 import { changeStudy, createStudy, getStudy, removeStudy } from '../../services/studies.ts';
 import { callerOf, type Routes } from '../app-types.ts';
 import { flag, id, list, listQuery, name, once, params, pattern } from '../fields.ts';
-import { assertFound } from '../filters.ts';
 import { pageRequest, sendPage } from '../paging.ts';
 
 const organizationIds = z
@@ -68,7 +67,6 @@ function registerReads(routes: Routes): void {
       { name: like, organizationId, memberId, collaborationIds },
       pageRequest(request.query),
     );
-    await assertFound(store, request.query, found.total);
     const data = await Promise.all(found.rows.map((row) => rendered(row, request.query.include)));
     return sendPage(request, reply, {
       query: request.query,

@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createTask, createWorld, type World } from '../../../support/server-app.ts';
 
@@ -10,6 +11,12 @@ afterEach(() => world.close());
 const names = (answer: { readonly body: { readonly data?: unknown } }): string[] =>
   (answer.body.data as { name: string }[]).map((row) => row.name);
 const get = (path: string, token: string) => world.call('GET', path, { token });
+
+/** base64 of the PEM text of a new RSA key. */
+const newPublicKey = (): string => {
+  const { publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+  return Buffer.from(publicKey.export({ type: 'spki', format: 'pem' })).toString('base64');
+};
 
 describe('organizations', () => {
   it('are made by who may, with unique names', async () => {
@@ -45,12 +52,7 @@ describe('organizations', () => {
   });
 
   it('get their public key from a node once; replacing it is a matter of users', async () => {
-    const key = Buffer.from(
-      '-----BEGIN PUBLIC KEY-----\nAA==\n-----END PUBLIC KEY-----\n',
-    ).toString('base64');
-    const other = Buffer.from(
-      '-----BEGIN PUBLIC KEY-----\nBB==\n-----END PUBLIC KEY-----\n',
-    ).toString('base64');
+    const [key, other] = [newPublicKey(), newPublicKey()];
     const patch = (token: string, body: object, id = world.north) =>
       world.call('PATCH', `/organization/${id}`, { token, body });
     const { token } = world.northNode;
