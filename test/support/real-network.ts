@@ -10,13 +10,17 @@ import { readIdentity } from '../../src/algorithm/token.ts';
 import { systemClock } from '../../src/core/clock.ts';
 import { DEFAULT_ACCOUNTS } from '../../src/core/config/server-accounts.ts';
 import { DEFAULT_TRANSPORT } from '../../src/core/config/server-transport.ts';
+import { KeyRing } from '../../src/core/crypto/key-ring.ts';
+import type { PrivateKey } from '../../src/core/crypto/keys.ts';
 import { silentLogger } from '../../src/core/logger.ts';
 import { ECHO_LABEL } from '../../src/core/protocol/echo.ts';
 import { NODE_INFO_VPN } from '../../src/core/protocol/node-info.ts';
 import type { NetworkAdmin } from '../../src/diagnose/interfaces/network-admin.ts';
 import type { UserClient } from '../../src/diagnose/interfaces/user-client.ts';
+import { type Payloads, plainPayloads } from '../../src/node/encryption/payloads.ts';
 import type { OpenRun } from '../../src/node/interfaces/coordinator.ts';
 import { type RunningServer, startServer } from '../../src/server/compose.ts';
+import { FakePins } from '../fakes/pins.ts';
 import { type TempFolder, tempFolder } from './temp-folder.ts';
 
 /** Our coordination server on a free port of loopback, with its first user logged in. */
@@ -91,6 +95,8 @@ export async function joinAsNode(
     readonly apiKey: string;
     readonly address: string | null;
     readonly vpn?: 'on' | 'off';
+    /** Of its organization, in an encrypted collaboration. */
+    readonly privateKey?: PrivateKey;
     readonly signal: AbortSignal;
   },
 ): Promise<void> {
@@ -104,7 +110,8 @@ export async function joinAsNode(
     clock: systemClock,
   });
   const coordinator = createHttpCoordinator(session);
-  await coordinator.session.login(signal);
+  const { organization: own } = await coordinator.session.login(signal);
+  const payloads = await payloadsOf(own, coordinator, options.privateKey);
   await coordinator.vpn.setAddress(address, signal);
   const begun = new Set<number>();
   const synced = Promise.withResolvers<void>();
@@ -114,6 +121,7 @@ export async function joinAsNode(
       begun.add(run.id);
       void runEchoTask(server, coordinator.runs, {
         run,
+        payloads,
         address: toLoopback(address ?? ''),
         signal,
       });
@@ -133,12 +141,32 @@ export async function joinAsNode(
   await synced.promise;
 }
 
+async function payloadsOf(
+  own: number,
+  { organizations }: Pick<ReturnType<typeof createHttpCoordinator>, 'organizations'>,
+  privateKey: PrivateKey | undefined,
+): Promise<Payloads> {
+  if (privateKey === undefined) return plainPayloads;
+  const ring = new KeyRing({
+    own,
+    organizations,
+    privateKey,
+    pins: new FakePins(),
+    rules: { pinned: new Map(), trustOnFirstUse: true, trustCommand: '' },
+    clock: systemClock,
+    logger: silentLogger,
+  });
+  await ring.register();
+  return ring;
+}
+
 async function runEchoTask(
   server: RealServer,
   runs: ReturnType<typeof createHttpCoordinator>['runs'],
-  { run, address, signal }: { run: OpenRun; address: string; signal: AbortSignal },
+  options: { run: OpenRun; address: string; payloads: Payloads; signal: AbortSignal },
 ): Promise<void> {
-  const input = JSON.parse(Buffer.from(run.input, 'base64').toString()) as {
+  const { run, address, payloads, signal } = options;
+  const input = JSON.parse(Buffer.from(payloads.open(run.input, 'the input')).toString()) as {
     kwargs: { organizations: number[]; probes: number; limitMs: number };
   };
   await runs.patch(run.id, { startedAt: new Date() });
@@ -168,7 +196,7 @@ async function runEchoTask(
   );
   await registered.promise;
   await runs.patch(run.id, { status: 'active' });
-  const report = Buffer.from(JSON.stringify(await mesh)).toString('base64');
+  const report = await payloads.seal(Buffer.from(JSON.stringify(await mesh)), run.task.init_org.id);
   await runs.patch(run.id, {
     status: 'completed',
     result: report,

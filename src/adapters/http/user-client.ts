@@ -75,8 +75,8 @@ export function createNetworkAdmin(session: UserSession): NetworkAdmin {
       parseOrganization(
         readRecord(await session.request('POST', '/organization', { body: { name }, signal })),
       ),
-    createCollaboration: async ({ name, organizations }, signal) => {
-      const body = { name, organization_ids: organizations, encrypted: false };
+    createCollaboration: async ({ name, organizations, encrypted = false }, signal) => {
+      const body = { name, organization_ids: organizations, encrypted };
       return parseCollaboration(
         readRecord(await session.request('POST', '/collaboration', { body, signal })),
       );

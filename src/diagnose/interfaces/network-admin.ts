@@ -8,7 +8,12 @@ export interface NetworkAdmin {
   listOrganizations(signal?: AbortSignal): Promise<readonly Organization[]>;
   createOrganization(name: string, signal?: AbortSignal): Promise<Organization>;
   createCollaboration(
-    collaboration: { readonly name: string; readonly organizations: readonly number[] },
+    collaboration: {
+      readonly name: string;
+      readonly organizations: readonly number[];
+      /** Default false. */
+      readonly encrypted?: boolean;
+    },
     signal?: AbortSignal,
   ): Promise<Collaboration>;
   /** Lets an organization join. A member already: fine. */
