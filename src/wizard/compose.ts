@@ -1,5 +1,6 @@
 import type { ConfigureVpnDeps } from './configure-vpn.ts';
 import type { ConfigFile } from './interfaces/config-file.ts';
+import type { NewFile } from './interfaces/new-file.ts';
 import type { Prompter } from './interfaces/prompter.ts';
 
 export interface ConfigureVpnSide extends ConfigureVpnDeps {
@@ -27,6 +28,19 @@ export async function composeConfigureVpn(options: {
     },
     prompter: options.mayAsk ? await composePrompter() : undefined,
   };
+}
+
+export interface NewServerSide {
+  readonly file: NewFile;
+  readonly prompter: Prompter | undefined;
+}
+
+/** Wires `v6 server new`: files on disk, and the terminal where questions are allowed. */
+export async function composeNewServer(options: {
+  readonly mayAsk: boolean;
+}): Promise<NewServerSide> {
+  const { newFile } = await import('../adapters/files/new-file.ts');
+  return { file: newFile, prompter: options.mayAsk ? await composePrompter() : undefined };
 }
 
 // inquirer is loaded only where there is a terminal.

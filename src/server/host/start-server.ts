@@ -267,12 +267,18 @@ function startError(
     return new V6Error('V6_INTERRUPTED', `The start of the server ${context.name} was interrupted`);
   const error = toV6Error(thrown);
   const { reason } = error.details;
+  const { ip, port } = address;
+  if (typeof reason === 'string' && /cannot assign requested address/i.test(reason))
+    return new V6Error('V6_CONFIG_INVALID', `${ip} is no address of this machine`, {
+      cause: error,
+      hints: ['Set ip to 0.0.0.0 or to an address that `ip addr` shows.'],
+    });
   const isTaken =
     typeof reason === 'string' && /port is already allocated|address already in use/i.test(reason);
   if (!isTaken) return error;
-  return new V6Error('V6_NET_PORT_IN_USE', `Port ${address.port} on ${address.ip} is taken`, {
+  return new V6Error('V6_NET_PORT_IN_USE', `Port ${port} on ${ip} is taken`, {
     cause: error,
-    hints: [`See who has it: ss -ltnp 'sport = :${address.port}'`, 'Choose another: --port N'],
-    details: { ip: address.ip, port: address.port },
+    hints: [`See who has it: ss -ltnp 'sport = :${port}'`, 'Choose another: --port N'],
+    details: { ip, port },
   });
 }
