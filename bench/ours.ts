@@ -41,7 +41,13 @@ export async function startOurs({ folder, port, nodes, fromSources }: OursInput)
     process.execPath,
     [path.join(ROOT, program), 'server', 'run', '--user', '--config', config],
     {
-      env: { PATH: process.env.PATH, HOME: folder, NODE_NO_WARNINGS: '1' },
+      env: {
+        PATH: process.env.PATH,
+        HOME: folder,
+        NODE_NO_WARNINGS: '1',
+        // For profiles of the server: --cpu-prof, --heapsnapshot-signal …
+        NODE_OPTIONS: process.env.V6_BENCH_NODE_OPTIONS ?? '',
+      },
       stdio: ['ignore', log, log],
     },
   );
