@@ -43,6 +43,8 @@ export default class ServerRun extends V6Command<ServerRan> {
       ip: flags.ip ?? file.ip,
       port: flags.port ?? file.port,
     };
+    const { keepHeapSmall } = await import('../../server/memory.ts');
+    keepHeapSmall();
     const { startServer } = await import('../../server/compose.ts');
     const { announceServer } = await import('../../server/compose-host.ts');
     const stopped = nextSignal();
@@ -72,10 +74,15 @@ async function readConfig({ configFile }: Context): Promise<ServerConfig> {
   return parseServerConfig(text, configFile, { uri: process.env.VANTAGE6_DB_URI || undefined });
 }
 
-/** Resolves at the first signal that asks to end; a second one ends at once, as usual. */
+const END_SIGNALS = ['SIGTERM', 'SIGINT'] as const;
+
+/** Resolves at the first signal that asks to end; a second one of either kind ends at once, as usual. */
 function nextSignal(): Promise<NodeJS.Signals> {
   return new Promise((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const)
-      process.once(signal, () => resolve(signal));
+    const end = (signal: NodeJS.Signals): void => {
+      for (const one of END_SIGNALS) process.off(one, end);
+      resolve(signal);
+    };
+    for (const signal of END_SIGNALS) process.on(signal, end);
   });
 }

@@ -1,4 +1,5 @@
 import type { Server as HttpServer } from 'node:http';
+import { setTimeout as startTimer } from 'node:timers';
 import { setTimeout } from 'node:timers/promises';
 import { Server } from 'socket.io';
 import type { Clock } from '../../core/clock.ts';
@@ -57,6 +58,7 @@ export function attachSockets(http: HttpServer, deps: SocketDeps): { close(): Pr
     void admit(socket, deps, next);
   });
   tasks.on('connection', (socket) => {
+    forgetRequest(socket);
     void welcome(socket, deps).catch((error: unknown) => {
       deps.logger.error('A socket could not be set up', { error });
       endAfter(socket, 0);
@@ -164,19 +166,32 @@ async function repeatKills(
   if (pending.length > 0) socket.emit('kill_containers', killOf(collaborationId, pending));
 }
 
+/**
+ * Half of the memory of a quiet socket is its first request. The header with the token stays: it is read again when rooms
+ * change (https://socket.io/docs/v4/memory-usage/).
+ */
+function forgetRequest({ conn, handshake }: TaskSocket): void {
+  const { authorization } = handshake.headers;
+  handshake.headers = authorization === undefined ? {} : { authorization };
+  (conn as { request?: unknown }).request = undefined;
+}
+
+/** One plain timer per socket: there are a thousand of them. */
 function expireAt(socket: TaskSocket, at: Date, clock: Pick<Clock, 'now'>): void {
-  const ended = new AbortController();
-  socket.on('disconnect', () => ended.abort());
-  const wait = async (): Promise<void> => {
+  let timer: NodeJS.Timeout | undefined;
+  const wait = (): void => {
     const left = at.getTime() - clock.now().getTime();
-    await setTimeout(Math.min(Math.max(left, 0), MAX_TIMER_MS), undefined, {
-      signal: ended.signal,
-    });
-    if (left > MAX_TIMER_MS) return wait();
-    socket.emit('expired_token');
-    endAfter(socket, EXPIRED_MS);
+    timer = startTimer(
+      () => {
+        if (left > MAX_TIMER_MS) return wait();
+        socket.emit('expired_token');
+        endAfter(socket, EXPIRED_MS);
+      },
+      Math.min(Math.max(left, 0), MAX_TIMER_MS),
+    );
   };
-  wait().catch(() => undefined);
+  wait();
+  socket.on('disconnect', () => clearTimeout(timer));
 }
 
 function endAfter(socket: TaskSocket, ms: number): void {
