@@ -252,7 +252,6 @@ describe.each(DATABASES)('the store on %s', (_name, newUri) => {
       profile: null,
       issuedAt: new Date('2030-01-01T00:00:00Z'),
       expiresAt: null,
-      revokedAt: null,
     });
     expect(await store.vpnGrants.list()).toStrictEqual([
       {

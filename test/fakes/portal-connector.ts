@@ -47,6 +47,11 @@ export class FakePortalConnector implements PortalConnector {
     this.#authorizations.clear();
   }
 
+  async api(): Promise<'v3'> {
+    this.#enter('api');
+    return 'v3';
+  }
+
   async authorize(): Promise<PortalTokens> {
     this.#enter('authorize');
     this.#granted += 1;

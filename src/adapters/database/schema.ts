@@ -94,12 +94,12 @@ export interface Schema {
   replica_node: { replica_id: string; node_id: number };
   vpn_grant: {
     node_id: number;
-    current: string | null;
-    previous: string | null;
-    profile: string | null;
-    issued_at: string | null;
-    expires_at: string | null;
-    revoked_at: string | null;
+    current: Generated<string | null>;
+    previous: Generated<string | null>;
+    profile: Generated<string | null>;
+    issued_at: Generated<string | null>;
+    expires_at: Generated<string | null>;
+    revoked_at: Generated<string | null>;
   };
   session: {
     id: string;

@@ -26,15 +26,23 @@ export function vpnGrantStore(db: Kysely<Schema>): VpnGrantStore {
 
     list: async () => (await select().orderBy('node_id').execute()).map(toRecord),
 
-    save: async ({ nodeId, current, previous, profile, issuedAt, expiresAt, revokedAt }) => {
+    save: async ({ nodeId, current, previous, profile, issuedAt, expiresAt }) => {
       const values = {
         current,
         previous,
         profile,
         issued_at: issuedAt?.toISOString() ?? null,
         expires_at: expiresAt?.toISOString() ?? null,
-        revoked_at: revokedAt?.toISOString() ?? null,
       };
+      await db
+        .insertInto('vpn_grant')
+        .values({ node_id: nodeId, ...values })
+        .onConflict((conflict) => conflict.column('node_id').doUpdateSet(values))
+        .execute();
+    },
+
+    setRevoked: async (nodeId, at) => {
+      const values = { revoked_at: at?.toISOString() ?? null };
       await db
         .insertInto('vpn_grant')
         .values({ node_id: nodeId, ...values })

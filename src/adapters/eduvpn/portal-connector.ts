@@ -39,6 +39,9 @@ export function createPortalConnector(
     return known.endpoints;
   };
   return {
+    async api(signal) {
+      return (await endpointsOf(signal)).version;
+    },
     async authorize(signal) {
       const endpoints = await endpointsOf(signal);
       const code = await requestCode(http, settings, endpoints, signal);

@@ -3,6 +3,8 @@
  * Every method throws V6_PORTAL_UNREACHABLE, V6_PORTAL_TLS or V6_PORTAL_ANSWER beside the codes named here; all calls have time-outs.
  */
 export interface PortalConnector {
+  /** Which API it speaks, from its discovery document. */
+  api(signal?: AbortSignal): Promise<'v2' | 'v3'>;
   /** Login form, authorize with PKCE, token. Codes: V6_PORTAL_ACCOUNT, _CLIENT, _REDIRECT, _APPROVAL. */
   authorize(signal?: AbortSignal): Promise<PortalTokens>;
   /** A new pair of tokens; the old refresh token is used up. Code: V6_PORTAL_TOKEN. */

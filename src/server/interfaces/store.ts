@@ -419,7 +419,10 @@ export interface VpnGrantStore {
   find(nodeId: number): Promise<VpnGrantRecord | undefined>;
   /** Of all nodes, by node. */
   list(): Promise<readonly VpnGrantRecord[]>;
-  save(grant: VpnGrantRecord): Promise<void>;
+  /** All but `revokedAt`, which another process may set meanwhile. */
+  save(grant: Omit<VpnGrantRecord, 'revokedAt'>): Promise<void>;
+  /** Keeps what is stored beside it. */
+  setRevoked(nodeId: number, at: Date | null): Promise<void>;
   remove(nodeId: number): Promise<void>;
 }
 

@@ -29,7 +29,9 @@ export const noGrant = (nodeId: number): Grant => ({
 /** Grants by node. */
 export interface Grants {
   find(nodeId: number): Promise<Grant | undefined>;
+  /** All but `revokedAt`. */
   save(grant: Grant): Promise<void>;
+  setRevoked(nodeId: number, at: Date | undefined): Promise<void>;
 }
 
 /** Reads and writes grants; what is stored is encrypted with the key (32 bytes). */
@@ -50,17 +52,17 @@ export function grantsOf({ store, key }: { readonly store: Store; readonly key: 
       );
     },
     save: async (grant) => {
-      const record: VpnGrantRecord = {
+      const record: Omit<VpnGrantRecord, 'revokedAt'> = {
         nodeId: grant.nodeId,
         current: sealTokens(key, grant.nodeId, grant.current),
         previous: sealTokens(key, grant.nodeId, grant.previous),
         profile: grant.profile ?? null,
         issuedAt: grant.issuedAt ?? null,
         expiresAt: grant.expiresAt ?? null,
-        revokedAt: grant.revokedAt ?? null,
       };
       await store.vpnGrants.save(record);
     },
+    setRevoked: (nodeId, at) => store.vpnGrants.setRevoked(nodeId, at ?? null),
   };
 }
 

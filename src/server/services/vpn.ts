@@ -72,6 +72,7 @@ export function createVpnService(deps: VpnServiceDeps): VpnService {
 
   const answering = (kind: 'new' | 'renewed', node: NodeRecord, work: () => Promise<Issued>) =>
     inTurn(node.id, async () => {
+      await refuseRevoked(grants, node);
       const now = deps.clock.now().getTime();
       // They hold private keys: none stays longer than it must.
       for (const [id, { at }] of answers) if (now - at >= SAME_ANSWER_MS) answers.delete(id);
@@ -82,7 +83,6 @@ export function createVpnService(deps: VpnServiceDeps): VpnService {
           hints: ['Wait a minute.'],
         });
       }
-      await refuseRevoked(grants, node);
       const { config, reclaimed } = await work();
       const answer = { text: config.text, reclaimed };
       answers.set(node.id, { kind, answer, at: deps.clock.now().getTime() });
@@ -95,30 +95,31 @@ export function createVpnService(deps: VpnServiceDeps): VpnService {
     });
 
   const grants = grantsOf(deps);
-  const end = async (nodeId: number, revokedAt: Date | undefined): Promise<void> => {
+  const end = async (nodeId: number, isRevoked: boolean): Promise<void> => {
     answers.delete(nodeId);
     await endGrant(deps, grants, nodeId);
-    if (revokedAt === undefined) await deps.store.vpnGrants.remove(nodeId);
-    else await grants.save({ ...noGrant(nodeId), revokedAt });
+    if (isRevoked) await grants.save(noGrant(nodeId));
+    else await deps.store.vpnGrants.remove(nodeId);
   };
   return {
     issue: (node) => answering('new', node, () => issueNew(deps, grants, node)),
     renew: (node) => answering('renewed', node, () => renew(deps, grants, node)),
     release: (nodeId) =>
       inTurn(nodeId, async () => {
-        await end(nodeId, (await grants.find(nodeId))?.revokedAt);
+        await end(nodeId, (await grants.find(nodeId))?.revokedAt !== undefined);
         deps.logger.info('VPN lease given back', { node: nodeId });
       }),
     revoke: (nodeId) =>
       inTurn(nodeId, async () => {
-        await end(nodeId, deps.clock.now());
+        // Marked first: a server that is just giving one out looks once more before it does.
+        await grants.setRevoked(nodeId, deps.clock.now());
+        await end(nodeId, true);
         deps.logger.info('VPN lease revoked', { node: nodeId });
       }),
     allow: (nodeId) =>
       inTurn(nodeId, async () => {
-        const grant = await grants.find(nodeId);
-        if (grant?.revokedAt === undefined) return;
-        await grants.save({ ...grant, revokedAt: undefined });
+        if ((await grants.find(nodeId))?.revokedAt === undefined) return;
+        await grants.setRevoked(nodeId, undefined);
         deps.logger.info('VPN allowed again', { node: nodeId });
       }),
     leases: () => listLeases(deps.store),
@@ -167,6 +168,7 @@ async function issueNew(deps: VpnServiceDeps, grants: Grants, node: NodeRecord):
     const profile = (await portal.findProfile(tokens)).id;
     await makeRoom(deps, grants, { room, old });
     const config = await connectWithRoom(deps, node, { tokens, old, profile });
+    await refuseRevoked(grants, node);
     const issued = { ...pending, profile, issuedAt: clock.now(), expiresAt: config.expiresAt };
     await grants.save(issued);
     if (old !== undefined && room.kind !== 'replace') await endQuietly(deps, node, old);
