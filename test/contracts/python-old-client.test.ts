@@ -38,7 +38,7 @@ async function logIn({ id, apiKey }: TestNode): Promise<Caller> {
 }
 
 /** A task whose runs at both nodes are active and have a port; returns it with the token of the first run's container. */
-async function activeTask(): Promise<{ task: number; token: string }> {
+async function activeTask(firstPort: number): Promise<{ task: number; token: string }> {
   const { task, runs } = await world.createTask(
     IMAGE,
     nodes.map(({ organization }) => organization),
@@ -49,7 +49,7 @@ async function activeTask(): Promise<{ task: number; token: string }> {
     await call('PATCH', `/run/${run}`, { started_at: new Date() });
     const answer = await call('POST', '/token/container', { task_id: task, image: IMAGE });
     if (index === 0) token = String(answer.body.container_token);
-    await call('POST', '/port', { port: 49_152 + index, run_id: run, label: 'com' });
+    await call('POST', '/port', { port: firstPort + index, run_id: run, label: 'com' });
     await call('PATCH', `/run/${run}`, { status: 'active' });
   }
   return { task, token };
@@ -68,16 +68,17 @@ async function ask(version: string, question: object): Promise<Readonly<Record<s
 describe.each(OLD_CLIENTS)('the container client %s', (version) => {
   it('finds addresses and organizations, creates a sub-task and reads its results', async () => {
     const [north, south] = nodes;
-    const { task, token } = await activeTask();
+    const port = 49_152 + 2 * OLD_CLIENTS.indexOf(version);
+    const { task, token } = await activeTask(port);
     const said = await ask(version, { token, task, create: [north?.organization] });
     const addresses = [
-      { ip: `10.76.0.${north?.id}`, port: 49_152, label: 'com' },
-      { ip: `10.76.0.${south?.id}`, port: 49_153, label: 'com' },
+      { ip: `10.76.0.${north?.id}`, port, label: 'com' },
+      { ip: `10.76.0.${south?.id}`, port: port + 1, label: 'com' },
     ];
     expect(said).toMatchObject({
       image: IMAGE,
       addresses: expect.arrayContaining(addresses),
-      labelled: expect.stringMatching(/^10\.76\.0\.\d+:4915[23]$/),
+      labelled: expect.stringMatching(/^10\.76\.0\.\d+:4915\d$/),
       missing: null,
       organizations: expect.arrayContaining([expect.objectContaining({ id: south?.organization })]),
       task,

@@ -22,6 +22,8 @@ export interface PythonNodeOptions {
   readonly databases?: Readonly<Record<string, string>>;
 }
 
+const LABELS = { 'v6.test': 'python-node' };
+
 /** The real Python node (vantage6-node 4.15.2) as a process of this host, without VPN, under a name of its own. */
 export class PythonNode {
   readonly name = `v6-test-${randomBytes(3).toString('hex')}`;
@@ -38,25 +40,13 @@ export class PythonNode {
 
   /** Starts the process; whether it gets anywhere is the caller's to await. */
   async start(): Promise<PythonProcess> {
-    const { engine, root, subnet } = this.#options;
+    const { root, subnet } = this.#options;
     const home = path.join(root, this.name);
     await mkdir(home, { recursive: true });
     const config = path.join(home, `${this.name}.yaml`);
     await writeFile(config, this.#config(home), { mode: 0o600 });
     const gateway = addressAt(subnet as Cidr, 1);
-    // With a gateway of its own, so that algorithms find the node's proxy, which listens on the host.
-    if ((await engine.networks.find(this.#network)) === undefined)
-      await execa('docker', [
-        'network',
-        'create',
-        '--label',
-        'v6.test=python',
-        '--subnet',
-        subnet,
-        '--gateway',
-        gateway,
-        this.#network,
-      ]);
+    await this.#makeNetwork(gateway);
     this.#process = await startPython('node.py', {
       home,
       args: ['start', '-c', config, '-n', this.name, '--user'],
@@ -67,6 +57,16 @@ export class PythonNode {
       },
     });
     return this.#process;
+  }
+
+  /** With a gateway, so that algorithms find the node's proxy, which listens on the host. One that a killed test left goes first. */
+  async #makeNetwork(gateway: string): Promise<void> {
+    const { engine, subnet } = this.#options;
+    for (const { name, subnets } of await engine.networks.list(LABELS))
+      if (subnets.some((own) => own === subnet)) await engine.networks.remove(name);
+    const label = Object.entries(LABELS).flatMap(([key, value]) => ['--label', `${key}=${value}`]);
+    const range = ['--subnet', subnet, '--gateway', gateway];
+    await execa('docker', ['network', 'create', ...label, ...range, this.#network]);
   }
 
   output(): string {

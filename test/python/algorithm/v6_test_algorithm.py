@@ -46,10 +46,11 @@ def about(meta: RunMetaData):
 
 
 @algorithm_client
-def central(client: AlgorithmClient, organizations, single=True):
+def central(client: AlgorithmClient, organizations, single=True, studies=True):
     """A sub-task for each organization, its results, and everything else that the client can read.
 
     `single`: read one result by its id, too, which the proxy of Python nodes cannot answer.
+    `studies`: list them, too, which Python servers cannot answer.
     """
     child = client.task.create(
         input_={"method": "about"}, organizations=organizations, name="part", description="of a central one"
@@ -66,7 +67,7 @@ def central(client: AlgorithmClient, organizations, single=True):
         "organizations": sorted(o["id"] for o in client.organization.list()),
         "organization": client.organization.get(client.organization_id)["id"],
         "collaboration": client.collaboration.get()["id"],
-        "studies": [s["name"] for s in client.study.list()],
+        "studies": [s["name"] for s in client.study.list()] if studies else None,
     }
 
 
