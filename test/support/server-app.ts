@@ -39,6 +39,8 @@ export const IMAGE = 'registry.example/echo:1';
 export const INPUT = Buffer.from('{"method":"echo"}').toString('base64');
 
 export interface TestServerOptions {
+  /** Default: SQLite in memory. */
+  readonly uri?: string;
   readonly hasVpn?: boolean;
   /** Mail goes to `mailer`. */
   readonly hasMail?: boolean;
@@ -62,7 +64,8 @@ export function recordingLogger(): { logger: Logger; lines: string[] } {
 export async function createTestServer(options: TestServerOptions = {}) {
   const clock = new ManualClock();
   const { logger, lines } = recordingLogger();
-  const store = await openStore({ uri: 'sqlite:///:memory:', dataDir: '/', roles: FIXED_ROLES });
+  const { uri = 'sqlite:///:memory:' } = options;
+  const store = await openStore({ uri, dataDir: '/', roles: FIXED_ROLES });
   const hub = createEventHub(logger);
   const events: ServerEvent[] = [];
   hub.subscribe((event) => events.push(event));
