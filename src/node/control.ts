@@ -118,6 +118,8 @@ async function route(control: DaemonControl, request: IncomingMessage): Promise<
       return control.vpn();
     case 'POST /vpn/disconnect':
       return control.disconnect();
+    case 'POST /vpn/release':
+      return control.release();
     case 'POST /vpn/connect':
       return control.connect();
     case 'GET /network':

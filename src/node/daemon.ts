@@ -177,6 +177,11 @@ export class NodeDaemon implements DaemonControl {
     return ladder === undefined ? this.#currentVerdict() : ladder.disconnect();
   }
 
+  async release(): Promise<Verdict> {
+    const { ladder } = this.#started();
+    return ladder === undefined ? this.#currentVerdict() : ladder.release();
+  }
+
   async connect(): Promise<Verdict> {
     const { ladder } = this.#started();
     return ladder === undefined ? this.#currentVerdict() : ladder.connect();

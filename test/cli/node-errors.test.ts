@@ -150,6 +150,7 @@ describe('commands about a running node', () => {
           lastError: null,
         }),
         disconnect: async () => ({ ...renewed, state: 'disconnected', vpnAddress: null }),
+        release: async () => ({ ...renewed, state: 'disconnected', vpnAddress: null }),
         connect: async () => renewed,
         network: async () => network,
       },

@@ -186,6 +186,9 @@ export class FakeCoordinator implements Coordinator {
     renewClientConfig: async () => {
       throw new V6Error('V6_SERVER_REFUSED', 'no VPN', { details: { status: 501 } });
     },
+    releaseLease: async () => {
+      this.#check('release');
+    },
   };
 
   readonly events: CoordinatorEvents = eventsOf(this);

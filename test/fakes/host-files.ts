@@ -37,7 +37,12 @@ export class FakeHostFiles implements HostFiles {
       for (const one of set) if (`${one}/`.startsWith(`${folder}/`)) set.delete(one);
   }
 
+  async removeFile(file: string): Promise<void> {
+    this.configs.delete(file);
+    this.others.delete(file);
+  }
+
   async isThere(path: string): Promise<boolean> {
-    return this.folders.has(path) || this.others.has(path);
+    return this.configs.has(path) || this.folders.has(path) || this.others.has(path);
   }
 }

@@ -72,7 +72,8 @@ export class FakeTunnel implements Tunnel {
 
 /** The server's VPN routes: counts, and answers with the given file or error. */
 export class FakeCoordinatorVpn implements CoordinatorVpn {
-  readonly calls: ('renew' | 'fetch')[] = [];
+  readonly calls: ('renew' | 'fetch' | 'release')[] = [];
+  onRelease: () => void = () => undefined;
   address: string | null = null;
   onRenew: () => string;
   onFetch: () => string;
@@ -84,6 +85,11 @@ export class FakeCoordinatorVpn implements CoordinatorVpn {
 
   async setAddress(address: string | null): Promise<void> {
     this.address = address;
+  }
+
+  async releaseLease(): Promise<void> {
+    this.calls.push('release');
+    this.onRelease();
   }
 
   async fetchClientConfig(): Promise<string> {

@@ -32,6 +32,8 @@ export const hostFiles: HostFiles = {
 
   removeFolder: (folder) => rm(folder, { recursive: true, force: true }),
 
+  removeFile: (file) => rm(file, { force: true }),
+
   isThere: (at) =>
     access(at).then(
       () => true,

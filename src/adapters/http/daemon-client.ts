@@ -64,6 +64,13 @@ export function createDaemonClient(runDir: string, name: string): DaemonClient {
         limitMs: RENEW_LIMIT_MS,
         signal,
       })) as unknown as Verdict,
+    release: async (signal) =>
+      (await ask({
+        method: 'POST',
+        path: '/vpn/release',
+        limitMs: RENEW_LIMIT_MS,
+        signal,
+      })) as unknown as Verdict,
     connect: async (signal) =>
       (await ask({
         method: 'POST',

@@ -182,6 +182,15 @@ function createVpn(session: NodeSession, self: () => number): CoordinatorVpn {
       });
       return configOf(answer, 'POST /vpn/update');
     },
+    async releaseLease(signal) {
+      await session.send({
+        method: 'POST',
+        path: '/vpn/release',
+        body: {},
+        timeoutMs: VPN_REQUEST_MS,
+        signal,
+      });
+    },
   };
 }
 

@@ -2,8 +2,9 @@ import { Flags } from '@oclif/core';
 import { type CommandFlags, V6Command } from '../../cli/base-command.ts';
 import { contextFlags, hostFolders } from '../../cli/context.ts';
 import { runningNodeContext } from '../../cli/running-context.ts';
-import { contextFor } from '../../core/context.ts';
+import { type Context, contextFor } from '../../core/context.ts';
 import { isDemoScope } from '../../core/labels.ts';
+import type { NodeHost } from '../../node/compose-host.ts';
 import type { StoppedNode } from '../../node/host/stop-node.ts';
 
 export default class NodeStop extends V6Command<{ nodes: readonly StoppedNode[] }> {
@@ -12,10 +13,16 @@ export default class NodeStop extends V6Command<{ nodes: readonly StoppedNode[] 
     'Ends the runs of the node and removes what it made on this machine. Its data and its VPN lease stay, so that the next start connects at once.';
   static override examples = [
     '<%= config.bin %> node stop --name hospital-a',
+    '<%= config.bin %> node stop --name hospital-a --release',
     '<%= config.bin %> node stop --all',
   ];
   static override flags = {
     ...contextFlags,
+    release: Flags.boolean({
+      description:
+        'give the VPN lease back first: the portal has room for another node, and the next start needs a new client config',
+      default: false,
+    }),
     all: Flags.boolean({
       description: 'every node of this machine but those of demos',
       exclusive: ['name', 'config', 'user', 'system', 'demo', 'scope'],
@@ -35,14 +42,22 @@ export default class NodeStop extends V6Command<{ nodes: readonly StoppedNode[] 
     const host = await composeNodeHost();
     if (!flags.all) {
       const context = await runningNodeContext(flags, process.env, () => listNodes(host.engine));
+      if (flags.release) await this.release(host, [context]);
       return [await stopNode(host, context)];
     }
     const found = (await listNodes(host.engine)).filter(({ scope }) => !isDemoScope(scope));
     const folders = hostFolders(process.env);
-    return stopNodes(
-      host,
-      found.map(({ name, scope }) => contextFor('node', name, scope, folders)),
-    );
+    const contexts = found.map(({ name, scope }) => contextFor('node', name, scope, folders));
+    if (flags.release) await this.release(host, contexts);
+    return stopNodes(host, contexts);
+  }
+
+  /** Before anything is stopped: a lease that cannot be given back leaves the nodes as they are. */
+  private async release(host: NodeHost, contexts: readonly Context[]): Promise<void> {
+    const { releaseLease } = await import('../../node/host/vpn-connection.ts');
+    for (const { name, runDir } of contexts)
+      if (await releaseLease(host.daemonIn(runDir, name)))
+        this.note(`The VPN lease of ${name} is given back.`);
   }
 
   private show({ name, isClean, removed, remains }: StoppedNode): void {

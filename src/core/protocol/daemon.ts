@@ -8,6 +8,7 @@ import type { ErrorCode } from '../errors.ts';
  *   GET  /vpn           → DaemonVpn
  *   POST /vpn/renew     → Verdict of a ladder that starts at the renewal rung; body `{"force": bool}`
  *   POST /vpn/disconnect → Verdict: the tunnel ends and stays so, the credential is kept
+ *   POST /vpn/release   → Verdict: as disconnect, and the lease is given back
  *   POST /vpn/connect   → Verdict of a ladder that starts at the first rung
  *   GET  /network       → DaemonNetwork
  */

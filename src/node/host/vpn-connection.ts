@@ -23,6 +23,14 @@ export async function disconnectVpn(daemon: Pick<DaemonClient, 'disconnect'>): P
   return unlessOff(await daemon.disconnect());
 }
 
+/**
+ * Ends the tunnel of a running node and gives its lease back; false where its VPN is off. Throws V6_NODE_NOT_RUNNING, and what
+ * the server answers: a Python server has no such request (V6_REQUEST_NOT_FOUND).
+ */
+export async function releaseLease(daemon: Pick<DaemonClient, 'release'>): Promise<boolean> {
+  return (await daemon.release()).state !== 'off';
+}
+
 function withoutWarning(verdict: Verdict): Verdict {
   const { warning, state, vpnAddress, steps } = unlessOff(verdict);
   if (warning === null) return verdict;

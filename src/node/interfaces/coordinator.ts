@@ -88,6 +88,8 @@ export interface CoordinatorVpn {
   fetchClientConfig(signal?: AbortSignal): Promise<string>;
   /** `POST /vpn/update`: the same lease with a new keypair. */
   renewClientConfig(current: string, signal?: AbortSignal): Promise<string>;
+  /** `POST /vpn/release`, ours: what the portal holds for this node ends. Python servers answer V6_REQUEST_NOT_FOUND. */
+  releaseLease(signal?: AbortSignal): Promise<void>;
 }
 
 /** Hints over the socket; the truth is re-read over HTTP. */

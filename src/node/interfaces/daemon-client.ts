@@ -17,6 +17,7 @@ export interface DaemonClient {
   renew(force: boolean, signal?: AbortSignal): Promise<Verdict>;
   vpn(): Promise<DaemonVpn>;
   disconnect(signal?: AbortSignal): Promise<Verdict>;
+  release(signal?: AbortSignal): Promise<Verdict>;
   connect(signal?: AbortSignal): Promise<Verdict>;
   network(): Promise<DaemonNetwork>;
 }

@@ -15,6 +15,8 @@ export interface DaemonControl {
   vpn(): Promise<DaemonVpn>;
   /** Ends the tunnel until `connect`, a renewal or the next start of the node. */
   disconnect(): Promise<Verdict>;
+  /** As disconnect, and gives the lease back: the next tunnel needs a new client config. */
+  release(): Promise<Verdict>;
   /** Runs the ladder from its first rung, unless the tunnel is up. */
   connect(): Promise<Verdict>;
   network(): Promise<DaemonNetwork>;

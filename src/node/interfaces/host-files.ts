@@ -8,5 +8,7 @@ export interface HostFiles {
   removeEmptyFolders(folders: readonly string[]): Promise<void>;
   /** Removes a folder with all that is in it. Absent is fine. */
   removeFolder(folder: string): Promise<void>;
+  /** Absent is fine. */
+  removeFile(file: string): Promise<void>;
   isThere(path: string): Promise<boolean>;
 }

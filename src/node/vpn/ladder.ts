@@ -3,6 +3,7 @@ import type { ClientConfig } from '../../core/vpn/client-config.ts';
 import { type LadderStart, type LadderState, outcomeOf } from '../../core/vpn/ladder.ts';
 import { causeOf } from '../../core/vpn/ladder-causes.ts';
 import type { TunnelFailure, TunnelState } from '../../core/vpn/tunnel.ts';
+import type { CoordinatorVpn } from '../interfaces/coordinator.ts';
 import type { VpnClient } from '../interfaces/vpn-client.ts';
 import { BackOff } from './back-off.ts';
 import { type ClimbDeps, climbOnce } from './climb.ts';
@@ -15,7 +16,8 @@ import {
   verdictOf,
 } from './verdict.ts';
 
-export interface LadderDeps extends Omit<ClimbDeps, 'vpnClient' | 'resolve'> {
+export interface LadderDeps extends Omit<ClimbDeps, 'vpnClient' | 'resolve' | 'vpn'> {
+  readonly vpn: Pick<CoordinatorVpn, 'fetchClientConfig' | 'renewClientConfig' | 'releaseLease'>;
   readonly vpnClient: Pick<VpnClient, 'connect' | 'disconnect' | 'tunnel' | 'onTunnelChange'>;
   /** Default: the system's resolver. */
   readonly resolve?: ClimbDeps['resolve'];
@@ -37,6 +39,8 @@ export interface CredentialLadder {
   replace(): Promise<Verdict>;
   /** Ends the tunnel and tries nothing more; the stored file stays. */
   disconnect(): Promise<Verdict>;
+  /** As disconnect, and the lease is given back and the stored file removed. Throws what the server answers; then the file stays. */
+  release(): Promise<Verdict>;
   /** Climbs from the first rung; nothing happens while the tunnel is up. */
   connect(): Promise<Verdict>;
   verdict(): Verdict;
@@ -60,7 +64,7 @@ const STABLE_MS = 3_600_000;
 
 /** One climb at a time; between climbs it listens to the tunnel and waits for the next attempt. */
 class LadderKeeper implements CredentialLadder {
-  private readonly deps: ClimbDeps & { readonly vpnClient: LadderDeps['vpnClient'] };
+  private readonly deps: ClimbDeps & Pick<LadderDeps, 'vpnClient' | 'vpn'>;
   private readonly listeners: ((verdict: Verdict) => void)[] = [];
   private readonly soon = new BackOff({ firstMs: 3_000, longestMs: 60_000 });
   private readonly late = new BackOff({ firstMs: 120_000, longestMs: 3_600_000 });
@@ -114,6 +118,14 @@ class LadderKeeper implements CredentialLadder {
     });
     this.queue = ended.catch(() => undefined);
     return ended;
+  }
+
+  async release(): Promise<Verdict> {
+    const verdict = await this.disconnect();
+    await this.deps.vpn.releaseLease(this.signal);
+    await this.deps.credentials.remove();
+    this.inUse = undefined;
+    return verdict;
   }
 
   async connect(): Promise<Verdict> {

@@ -57,6 +57,10 @@ class FakeControl implements DaemonControl {
     this.asked.push('disconnect');
     return DISCONNECTED_VERDICT;
   }
+  async release(): Promise<Verdict> {
+    this.asked.push('release');
+    return DISCONNECTED_VERDICT;
+  }
   async connect(): Promise<Verdict> {
     this.asked.push('connect');
     return OFF_VERDICT;
@@ -101,6 +105,7 @@ describe('the control socket', () => {
     expect(await client.renew(false)).toEqual(OFF_VERDICT);
     expect(await client.vpn()).toEqual(VPN);
     expect(await client.disconnect()).toEqual(DISCONNECTED_VERDICT);
+    expect(await client.release()).toEqual(DISCONNECTED_VERDICT);
     expect(await client.connect()).toEqual(OFF_VERDICT);
     expect(await client.network()).toEqual(NETWORK);
     expect(control.asked).toEqual([
@@ -108,6 +113,7 @@ describe('the control socket', () => {
       'verdict 120000',
       'renew false',
       'disconnect',
+      'release',
       'connect',
     ]);
   });

@@ -64,6 +64,9 @@ class FakeLadder implements CredentialLadder {
     this.current = DISCONNECTED_VERDICT;
     return this.current;
   }
+  release(): Promise<Verdict> {
+    return this.disconnect();
+  }
   async connect(): Promise<Verdict> {
     return this.current;
   }

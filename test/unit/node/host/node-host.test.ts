@@ -6,6 +6,7 @@ import { parseCidr } from '../../../../src/core/net/ipv4.ts';
 import type { Verdict } from '../../../../src/core/protocol/daemon.ts';
 import { daemonWarnings } from '../../../../src/node/host/daemon-end.ts';
 import { nodeLogs } from '../../../../src/node/host/node-logs.ts';
+import { removeNode } from '../../../../src/node/host/remove-node.ts';
 import { type StartDeps, startNode } from '../../../../src/node/host/start-node.ts';
 import { listNodes, stopNode, stopNodes } from '../../../../src/node/host/stop-node.ts';
 import type { DaemonClient } from '../../../../src/node/interfaces/daemon-client.ts';
@@ -135,6 +136,21 @@ describe('startNode', () => {
     ]);
     for (const folder of [CONTEXT.dataDir, CONTEXT.logDir, CONTEXT.runDir])
       expect(files.folders.has(folder)).toBe(true);
+  });
+
+  it('binds a private key that lies outside of its folders, and nothing else of that folder', async () => {
+    const engine = engineWith();
+    const inside = `${CONTEXT.dataDir}/private_key.pem`;
+    await startNode(deps(engine), { ...input, privateKeyFile: inside });
+    const sources = () => (engine.specOf(CONTAINER)?.mounts ?? []).map(({ source }) => source);
+    expect(sources()).not.toContain(inside);
+    await engine.containers.remove(CONTAINER);
+    await startNode(deps(engine), { ...input, privateKeyFile: '/keys/north.pem' });
+    expect(engine.specOf(CONTAINER)?.mounts).toContainEqual({
+      source: '/keys/north.pem',
+      target: '/keys/north.pem',
+      readOnly: true,
+    });
   });
 
   it('names a demo beside others by its scope', async () => {
@@ -422,5 +438,35 @@ describe('nodeLogs', () => {
 
   it('says when the node has no container', async () => {
     await expect(read(engineWith())).rejects.toMatchObject({ code: 'V6_NODE_NOT_RUNNING' });
+  });
+});
+
+describe('removeNode', () => {
+  const { configFile, dataDir } = CONTEXT;
+
+  it('removes configuration and data of a stopped node', async () => {
+    files.configs.set(configFile, 'api_key: x');
+    files.folders.add(dataDir);
+    files.others.add(`${dataDir}/vpn/vpn-config.ovpn.conf`);
+    const { removed } = await removeNode({ engine: engineWith(), files }, CONTEXT);
+    expect(removed).toEqual([configFile, dataDir]);
+    expect(files.configs.size).toBe(0);
+    expect(files.others.size).toBe(0);
+  });
+
+  it('touches nothing of a node that is not stopped', async () => {
+    files.configs.set(configFile, 'api_key: x');
+    const engine = engineWith();
+    await startNode(deps(engine), input);
+    await expect(removeNode({ engine, files }, CONTEXT)).rejects.toMatchObject({
+      code: 'V6_NODE_ALREADY_RUNNING',
+    });
+    expect(files.configs.size).toBe(1);
+  });
+
+  it('says that there is nothing to remove', async () => {
+    await expect(removeNode({ engine: engineWith(), files }, CONTEXT)).rejects.toMatchObject({
+      code: 'V6_CONFIG_NOT_FOUND',
+    });
   });
 });

@@ -335,4 +335,21 @@ describe('a tunnel that was up', () => {
     expect(await ladder.renew(true)).toMatchObject({ warning: null });
     expect(ladder.lastError()).toMatchObject({ code: 'V6_PORTAL_UNREACHABLE', at: clock.now() });
   });
+
+  it('gives its lease back on request, and needs a new file afterwards', async () => {
+    const { ladder, vpn, credentials } = await connected(up());
+    expect(await ladder.release()).toMatchObject({ state: 'disconnected' });
+    expect(credentials.text).toBeUndefined();
+    vpn.onFetch = () => portalFile(other);
+    expect(await ladder.connect()).toMatchObject({ state: 'connected', rung: 'new' });
+    expect(vpn.calls).toEqual(['release', 'fetch']);
+  });
+
+  it('keeps its file when the lease cannot be given back', async () => {
+    const { ladder, vpn, credentials } = await connected(up());
+    vpn.onRelease = refuse('V6_SERVER_UNREACHABLE');
+    await expect(ladder.release()).rejects.toThrow('V6_SERVER_UNREACHABLE');
+    expect(credentials.text).toBe(portalFile(good));
+    expect(await ladder.connect()).toMatchObject({ state: 'connected', rung: 'existing' });
+  });
 });
