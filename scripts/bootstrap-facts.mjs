@@ -1,6 +1,6 @@
 // What the bootstrap finds on this machine: reads and asks, changes nothing.
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { isLockSatisfied } from './bootstrap-plan.mjs';
@@ -22,6 +22,7 @@ const PROGRAMS = [
   'openssl',
   'openvpn',
   'python3',
+  'postgres',
 ];
 
 const SYSTEM_FOLDERS = [
@@ -33,10 +34,17 @@ const SYSTEM_FOLDERS = [
   '/bin',
 ];
 
+/** Debian keeps the programs of each version of PostgreSQL beside each other, and out of the path. */
+function postgresFolders() {
+  const root = '/usr/lib/postgresql';
+  const versions = existsSync(root) ? readdirSync(root) : [];
+  return versions.map((version) => path.join(root, version, 'bin'));
+}
+
 /** Full path of a program of the host; never one of node_modules. */
 export function findProgram(name) {
   const own = (process.env.PATH ?? '').split(':').filter((at) => !at.includes('node_modules'));
-  const folders = [...own, ...SYSTEM_FOLDERS];
+  const folders = [...own, ...SYSTEM_FOLDERS, ...postgresFolders()];
   return folders.map((folder) => path.join(folder, name)).find((file) => existsSync(file));
 }
 

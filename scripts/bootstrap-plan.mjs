@@ -13,6 +13,7 @@ const PROGRAM_OF = {
   openssl: 'openssl',
   openvpn: 'openvpn',
   python3: 'python3',
+  postgresql: 'postgres',
 };
 
 /** What only the tests call on the host. */
@@ -24,15 +25,27 @@ const TEST_PACKAGES = [
   'conntrack',
   'openssl',
   'openvpn',
+  'postgresql',
 ];
 
 /** What makes the environment of the Python peers. A Python without venv has no program to tell it by. */
 const PYTHON_PACKAGES = ['python3', 'python3-venv'];
 
+/**
+ * Tests start a PostgreSQL of their own: while the package is installed, this file keeps Debian from making one that runs with
+ * the machine. `folder` is read by pg_createcluster(1).
+ */
+export const NO_CLUSTER = {
+  folder: '/etc/postgresql-common/createcluster.d',
+  name: 'v6-no-cluster.conf',
+  text: 'create_main_cluster = false\n',
+};
+
 /** Disk (MB) and time (seconds) as measured on a machine with two cores, with nothing installed. */
 const COST = {
   engine: { diskMb: 330, seconds: 25 },
   packages: { diskMb: 30, seconds: 10 },
+  postgresql: { diskMb: 220, seconds: 10 },
   npm: { diskMb: 600, seconds: 60 },
   build: { diskMb: 10, seconds: 6 },
   start: { diskMb: 0, seconds: 3 },
@@ -87,14 +100,19 @@ export function missingPackages(facts, mode) {
 
 const needsPython = (facts, mode) => mode !== 'demo' && !facts.arePeersCurrent;
 
+function costOf(packages) {
+  const { diskMb, seconds } = packages.includes('docker.io') ? COST.engine : COST.packages;
+  const more = packages.includes('postgresql') ? COST.postgresql : { diskMb: 0, seconds: 0 };
+  return { diskMb: diskMb + more.diskMb, seconds: seconds + more.seconds };
+}
+
 /**
  * Steps that are left, and what is there already. A step: `id`, `title`, `diskMb`, `seconds`, `needsRoot`.
  * @param {Facts} facts
  */
 export function planSteps(facts, mode) {
   const packages = missingPackages(facts, mode);
-  const brings = packages.includes('docker.io');
-  const packageCost = brings ? COST.engine : COST.packages;
+  const packageCost = costOf(packages);
   const all = [
     {
       id: 'packages',
@@ -152,11 +170,19 @@ const pythonStep = (facts) => ({
 export function commandsForRoot(facts, plan) {
   if (facts.isRoot) return [];
   const commands = [];
+  const file = `${NO_CLUSTER.folder}/${NO_CLUSTER.name}`;
+  const bringsPostgres = plan.packages.includes('postgresql');
+  if (bringsPostgres)
+    commands.push(
+      `sudo mkdir -p ${NO_CLUSTER.folder}`,
+      `echo '${NO_CLUSTER.text.trim()}' | sudo tee ${file}`,
+    );
   if (plan.packages.length > 0)
     commands.push(
       'sudo apt-get update',
       `sudo apt-get install -y --no-install-recommends ${plan.packages.join(' ')}`,
     );
+  if (bringsPostgres) commands.push(`sudo rm ${file}`);
   if (facts.engine === 'stopped' || facts.engine === 'absent')
     commands.push(
       facts.hasSystemd ? 'sudo systemctl enable --now docker' : 'sudo service docker start',

@@ -6,7 +6,7 @@
 //
 // Exit status: that of the command at the end; 77 when root has to do something first, 78 when this system will not do,
 // 69 when a step failed, 130 when interrupted.
-import { mkdirSync, readFileSync, statSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { findProgram, freeDiskMb, gatherFacts, pinnedNode } from './bootstrap-facts.mjs';
@@ -14,6 +14,7 @@ import {
   commandsForRoot,
   expectedSeconds,
   loginOfDemo,
+  NO_CLUSTER,
   planSteps,
   refusalFor,
   renderPlan,
@@ -66,7 +67,20 @@ async function installPackages(children, packages) {
   const wait = ['-o', 'DPkg::Lock::Timeout=120'];
   await children.run('apt-get update', 'apt-get', [...wait, 'update'], { env });
   const args = [...wait, 'install', '-y', '--no-install-recommends', ...packages];
-  await children.run('apt-get install', 'apt-get', args, { env, isPatient: true });
+  const forget = packages.includes('postgresql') ? withoutCluster() : () => undefined;
+  try {
+    await children.run('apt-get install', 'apt-get', args, { env, isPatient: true });
+  } finally {
+    forget();
+  }
+}
+
+/** Until the returned function is called, a newly installed PostgreSQL makes and starts no database of its own. */
+function withoutCluster() {
+  const file = path.join(NO_CLUSTER.folder, NO_CLUSTER.name);
+  mkdirSync(NO_CLUSTER.folder, { recursive: true });
+  writeFileSync(file, NO_CLUSTER.text);
+  return () => rmSync(file, { force: true });
 }
 
 async function installModules(children) {

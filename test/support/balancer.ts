@@ -23,9 +23,10 @@ export async function startBalancer(ports: readonly number[]): Promise<Balancer>
     const sid = new URL(url, 'http://x').searchParams.get('sid');
     const known = sid === null ? undefined : sessions.get(sid);
     if (known !== undefined) return known;
+    turn += 1;
+    const from = turn;
     for (let tried = 0; tried < ports.length; tried += 1) {
-      turn += 1;
-      const port = ports[turn % ports.length] ?? 0;
+      const port = ports[(from + tried) % ports.length] ?? 0;
       if (await takesConnections(port)) return port;
     }
     return undefined;

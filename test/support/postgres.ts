@@ -24,8 +24,8 @@ export interface TestPostgres {
   readonly port: number;
   /** Of the user of all databases; no message or log may hold it. */
   readonly password: string;
-  /** Makes an empty database and gives its `postgresql://…`. */
-  newDatabase(): Promise<string>;
+  /** Makes an empty database, or a copy of one that nobody uses, and gives its `postgresql://…`. */
+  newDatabase(copyOf?: string): Promise<string>;
   /** Ends the server as a crash does (`immediate`) or in order (`fast`); its data stay. */
   stop(how: 'immediate' | 'fast'): Promise<void>;
   start(): Promise<void>;
@@ -94,9 +94,10 @@ export async function startPostgres(): Promise<TestPostgres> {
   return {
     port,
     password,
-    newDatabase: async () => {
+    newDatabase: async (copyOf) => {
       databases += 1;
-      await query(`create database test_${databases}`);
+      const template = copyOf === undefined ? '' : ` template ${path.basename(copyOf)}`;
+      await query(`create database test_${databases}${template}`);
       return uri(`test_${databases}`);
     },
     stop: (how) => server.stop(how === 'fast' ? 'SIGINT' : 'SIGQUIT'),

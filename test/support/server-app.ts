@@ -57,6 +57,13 @@ export function recordingLogger(): { logger: Logger; lines: string[] } {
   return { logger: { debug: write, info: write, warn: write, error: write }, lines };
 }
 
+let newUri = async (): Promise<string> => 'sqlite:///:memory:';
+
+/** From now on every server of this test file has a database of its own from here. */
+export function useDatabases(make: () => Promise<string>): void {
+  newUri = make;
+}
+
 /**
  * The REST interface on a database in memory, a clock that stands still and a portal in memory. An answer that is not as the
  * OpenAPI document says makes the request fail.
@@ -64,7 +71,7 @@ export function recordingLogger(): { logger: Logger; lines: string[] } {
 export async function createTestServer(options: TestServerOptions = {}) {
   const clock = new ManualClock();
   const { logger, lines } = recordingLogger();
-  const { uri = 'sqlite:///:memory:' } = options;
+  const uri = options.uri ?? (await newUri());
   const store = await openStore({ uri, dataDir: '/', roles: FIXED_ROLES });
   const hub = createEventHub(logger);
   const events: ServerEvent[] = [];

@@ -31,7 +31,8 @@ export const isPostgresUri = (uri: string): boolean => SCHEME.test(uri);
  * percent-encoded. Throws V6_CONFIG_INVALID, without the password.
  */
 export function parsePostgresUri(uri: string): PostgresAddress {
-  const text = uri.replace(SCHEME, 'postgresql://');
+  // libpq needs no host behind a user, a URL does.
+  const text = uri.replace(SCHEME, 'postgresql://').replace(/^([^/]*\/\/[^/]*@)\//, '$1localhost/');
   if (!URL.canParse(text)) throw invalid('it cannot be read as user:password@host:port/database');
   const url = new URL(text);
   const query = url.searchParams;

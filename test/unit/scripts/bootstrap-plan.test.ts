@@ -72,6 +72,24 @@ describe('the plan of the bootstrap', () => {
     expect(missingPackages(complete, 'ci-setup')).toEqual(missingPackages(complete, 'test'));
   });
 
+  it('installs PostgreSQL for the tests, and keeps it from running with the machine', () => {
+    expect(missingPackages(complete, 'demo')).not.toContain('postgresql');
+    expect(missingPackages(complete, 'test')).toContain('postgresql');
+    const has = { ...complete, programs: [...complete.programs, 'postgres'] };
+    expect(missingPackages(has, 'test')).not.toContain('postgresql');
+    const user = { ...complete, isRoot: false };
+    const commands = commandsForRoot(user, planSteps(user, 'test'));
+    const at = (part: string): number => commands.findIndex((command) => command.includes(part));
+    expect(at('create_main_cluster = false')).toBeGreaterThanOrEqual(0);
+    expect(at('create_main_cluster = false')).toBeLessThan(at('apt-get install'));
+    expect(at('sudo rm /etc/postgresql-common/')).toBeGreaterThan(at('apt-get install'));
+    const other = planSteps(user, 'demo');
+    expect(commandsForRoot(user, other).join()).not.toContain('postgres');
+    const [withIt] = planSteps(fresh, 'test').steps;
+    const [without] = planSteps({ ...fresh, programs: ['postgres'] }, 'test').steps;
+    expect(withIt?.diskMb).toBeGreaterThan(without?.diskMb ?? 0);
+  });
+
   it('makes the Python peers for the tests only, and installs a Python that lacks venv', () => {
     expect(ids(planSteps(fresh, 'demo'))).not.toContain('python');
     expect(ids(planSteps(fresh, 'test'))).toContain('python');
