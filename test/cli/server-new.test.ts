@@ -36,10 +36,26 @@ describe('v6 server new', { timeout: 60_000 }, () => {
 
   it('takes every answer as a flag', async () => {
     const { status } = await cli.run('new', [
-      ...['--description', 'Trial "1"', '--ip', '127.0.0.1', '--port', '7700', '--api-path', '/v1'],
-      ...['--uri', 'sqlite:///trial.sqlite', '--server-url', 'https://v6.example.org/v1'],
-      ...['--two-factor', '--allow-drop-all', '--log-level', 'WARNING'],
-      ...['--tls-certificate', '/etc/cert.pem', '--tls-key', '/etc/key.pem'],
+      '--description',
+      'Trial "1"',
+      '--ip',
+      '127.0.0.1',
+      '--port',
+      '7700',
+      '--api-path',
+      '/v1',
+      '--uri',
+      'sqlite:///trial.sqlite',
+      '--server-url',
+      'https://v6.example.org/v1',
+      '--two-factor',
+      '--allow-drop-all',
+      '--log-level',
+      'WARNING',
+      '--tls-certificate',
+      '/etc/cert.pem',
+      '--tls-key',
+      '/etc/key.pem',
     ]);
     expect(status).toBe(0);
     expect(await config()).toMatchObject({
