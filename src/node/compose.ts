@@ -38,6 +38,7 @@ export async function composeNode(input: NodeInput): Promise<NodeDaemon> {
   const { hostFiles } = await import('../adapters/host-files/host-files.ts');
   const text = await hostFiles.readConfig(context.configFile);
   const config = parseNodeConfig(text, context.configFile);
+  await trustServer(config);
   const encryption = await composeEncryption(config, context);
   const clock = systemClock;
   const logger = input.logger ?? (await composeLogger(context, config));
@@ -124,6 +125,13 @@ async function composeServerSide(
     folder: path.join(runDir, 'proxy'),
   });
   return { coordinator: { ...createHttpCoordinator(session), events }, proxy };
+}
+
+/** Before the first connection. */
+async function trustServer({ serverCa }: NodeConfig): Promise<void> {
+  if (serverCa === undefined) return;
+  const { trustAuthority } = await import('../adapters/http/trusted-authority.ts');
+  await trustAuthority(serverCa);
 }
 
 /** The private key is read before anything else happens. Throws V6_ENCRYPTION_KEY_FILE. */

@@ -1,3 +1,4 @@
+import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
@@ -5,13 +6,20 @@ import http from 'node:http';
 import https from 'node:https';
 import path from 'node:path';
 import { connect, type TLSSocket } from 'node:tls';
+import { promisify } from 'node:util';
 import { io, type Socket } from 'socket.io-client';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { NodeSession } from '../../src/adapters/http/node-session.ts';
+import { trustAuthority } from '../../src/adapters/http/trusted-authority.ts';
+import { systemClock } from '../../src/core/clock.ts';
 import { parseServerConfig } from '../../src/core/config/server-config.ts';
 import { type RunningServer, startServer } from '../../src/server/compose.ts';
 import { createAuthority, type TestAuthority } from '../support/certificates.ts';
 import { recordingLogger } from '../support/server-app.ts';
 import { type TempFolder, tempFolder } from '../support/temp-folder.ts';
+
+const ROOT = path.join(import.meta.dirname, '../..');
+const execFileAsync = promisify(execFile);
 
 let authority: TestAuthority;
 let folder: TempFolder;
@@ -200,6 +208,48 @@ describe('a server with tls', () => {
     expect(await open('https://ui.example.org')).toBe('open');
     expect(await open(`https://127.0.0.1:${server.port}`)).toBe('open');
     expect(await open('https://evil.example.org')).toBe('refused');
+  });
+});
+
+describe('clients of ours', () => {
+  it('refuse an authority that they do not know; a node knows that of server_ca', async () => {
+    const session = new NodeSession({
+      serverUrl: 'https://127.0.0.1',
+      port: server.port,
+      apiPath: '/api',
+      apiKey: '123e4567-e89b-42d3-a456-426614174001',
+      clock: systemClock,
+    });
+    await expect(session.login()).rejects.toMatchObject({ code: 'V6_SERVER_UNREACHABLE' });
+    writeFileSync(file('ca.pem'), authority.cert);
+    await trustAuthority(file('ca.pem'));
+    await expect(session.login()).rejects.toMatchObject({ code: 'V6_AUTH_API_KEY' });
+    writeFileSync(file('none.pem'), 'hello');
+    await expect(trustAuthority(file('none.pem'))).rejects.toMatchObject({
+      code: 'V6_CONFIG_INVALID',
+      message: expect.stringContaining('none.pem'),
+    });
+  });
+
+  it('as a command line know the authority of NODE_EXTRA_CA_CERTS', async () => {
+    writeFileSync(file('ca.pem'), authority.cert);
+    const run = (extra: Record<string, string>) =>
+      execFileAsync(
+        process.execPath,
+        [
+          'bin/dev.js',
+          'login',
+          '--server',
+          server.url,
+          '--username',
+          'root',
+          '--password-file',
+          server.passwordFile ?? '',
+        ],
+        { env: { PATH: process.env.PATH, HOME: folder.path, ...extra }, cwd: ROOT },
+      );
+    await expect(run({})).rejects.toMatchObject({ code: 69 });
+    await expect(run({ NODE_EXTRA_CA_CERTS: file('ca.pem') })).resolves.toBeDefined();
   });
 });
 

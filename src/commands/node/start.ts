@@ -51,6 +51,7 @@ export default class NodeStart extends V6Command<StartedNode> {
         engineSocket: host.engineSocket,
         user: host.user,
         privateKeyFile,
+        serverCaFile: config.serverCa,
         verdictLimitMs: flags.wait * 1000,
         signal,
       }),

@@ -37,6 +37,7 @@ export function parseNodeConfig(text: string, file: string): NodeConfig {
     serverUrl: serverUrl(read, port),
     port,
     apiPath: apiPath(read),
+    ...serverCa(read),
     databases: databases(read),
     encrypted: encryption.flag('enabled') ?? false,
     encryption: readEncryption(encryption),
@@ -68,6 +69,13 @@ function apiKey(read: KeyReader): string {
       : 'must be one word of text, in quotes when it is all digits',
   );
   return '';
+}
+
+function serverCa(read: KeyReader): Pick<NodeConfig, 'serverCa'> {
+  const value = read.text('server_ca');
+  if (value?.startsWith('/') === false)
+    read.problem('server_ca', `must be an absolute path, not ${JSON.stringify(value)}`);
+  return value === undefined ? {} : { serverCa: value };
 }
 
 function serverUrl(read: KeyReader, port: number | null): string {

@@ -8,6 +8,8 @@ export interface NodeConfig {
   readonly port: number | null;
   /** `/api` or empty. */
   readonly apiPath: string;
+  /** Ours, `server_ca`: absolute path of a PEM file with authorities that vouch for the server, beside the usual ones. */
+  readonly serverCa?: string | undefined;
   readonly databases: readonly DatabaseConfig[];
   /** `encryption.enabled`; must be what the collaboration is. */
   readonly encrypted: boolean;

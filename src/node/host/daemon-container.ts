@@ -25,6 +25,8 @@ export interface DaemonContainerInput {
   readonly labels?: Readonly<Record<string, string>>;
   /** Private key of the organization; bound when it lies outside of the node's folders. */
   readonly privateKeyFile?: string | undefined;
+  /** `server_ca` of the configuration; bound likewise. */
+  readonly serverCaFile?: string | undefined;
   /** Name → address, for a server or portal that only a hosts entry knows. */
   readonly hosts?: Readonly<Record<string, string>>;
 }
@@ -69,7 +71,8 @@ export function planDaemonContainer(input: DaemonContainerInput): ContainerSpec 
     mounts: [
       { source: engineSocket, target: '/var/run/docker.sock' },
       { source: context.configFile, target: context.configFile, readOnly: true },
-      ...privateKeyMount(input),
+      ...fileMount(context, input.privateKeyFile),
+      ...fileMount(context, input.serverCaFile),
       ...foldersOf(context).map(
         (folder): Mount => ({
           source: folder,
@@ -86,7 +89,7 @@ export function planDaemonContainer(input: DaemonContainerInput): ContainerSpec 
   };
 }
 
-function privateKeyMount({ context, privateKeyFile: file }: DaemonContainerInput): Mount[] {
+function fileMount(context: Context, file: string | undefined): Mount[] {
   if (file === undefined) return [];
   const isWithin = foldersOf(context).some((folder) => file.startsWith(`${folder}/`));
   return isWithin ? [] : [{ source: file, target: file, readOnly: true }];

@@ -164,6 +164,7 @@ algorithm_limits: {memory: 1.5g, pids: 64}
     ['algorithm_limits: {memory: lots}', 'V6_CONFIG_INVALID', 'algorithm_limits.memory'],
     ['algorithm_limits: 5', 'V6_CONFIG_INVALID', 'algorithm_limits must be a mapping'],
     ['encryption: {enabled: perhaps}', 'V6_CONFIG_INVALID', 'encryption.enabled'],
+    ['server_ca: ca.pem', 'V6_CONFIG_INVALID', 'server_ca must be an absolute path'],
     ['logging: {level: NOTSET}', 'V6_CONFIG_INVALID', 'NOTSET'],
     ['policies: {allowed_algorithms: 5}', 'V6_CONFIG_INVALID', 'policies.allowed_algorithms'],
     ['databases: [{label: "not one", uri: x}]', 'V6_CONFIG_INVALID', 'not one'],
