@@ -4,6 +4,7 @@ import { V6Error } from '../core/errors.ts';
 import { authenticate } from './auth/identity.ts';
 import type { App, AppDeps, Routes } from './http/app-types.ts';
 import { createErrorHandler, validatorCompiler } from './http/errors.ts';
+import { measure } from './http/measure.ts';
 import { collectRoutes } from './http/openapi/routes.ts';
 import { createRender } from './http/render.ts';
 import { registerAbsentRoutes } from './http/routes/absent.ts';
@@ -60,6 +61,7 @@ export async function buildApp(deps: AppDeps): Promise<App> {
   app.setValidatorCompiler(validatorCompiler);
   app.decorateRequest('identity', undefined);
   app.decorateRequest('session', undefined);
+  if (deps.metrics !== undefined) measure(app, deps.metrics);
   acceptEmptyJson(app);
   refuseCompression(app);
   answerExpectations(app.server);

@@ -12,10 +12,12 @@ import { ensureFirstUser, warnOfFirstPassword, warnOfPasswordHash } from './auth
 import { FIXED_ROLES } from './auth/roles.ts';
 import { checkSecretBelongs, keyMarkOf, loadServerKeys, type ServerKeys } from './auth/secret.ts';
 import { composeAccounts } from './compose-accounts.ts';
+import { composeMetrics, metricSources } from './compose-metrics.ts';
 import { type TlsServer, watchCertificate } from './http/certificate.ts';
 import type { PortalConnector } from './interfaces/portal-connector.ts';
 import type { Store } from './interfaces/store.ts';
 import { createServerLogger } from './logging.ts';
+import { cleanUpHourly } from './services/cleanup.ts';
 import { createEventHub } from './services/events.ts';
 import { createOutsideWatch } from './services/outside-changes.ts';
 import { createPresence } from './services/presence.ts';
@@ -86,6 +88,7 @@ async function listen(input: ListenInput): Promise<RunningServer> {
   const events = createEventHub(logger, bus);
   const accounts = await composeAccounts({ config, store, keys, clock, logger, events });
   const { tokens } = accounts;
+  const metrics = await composeMetrics(config, events);
   const graceMs = input.offlineGraceMs ?? 5000;
   const self = { id: randomUUID(), keyMark: keyMarkOf(keys) };
   const presence = createPresence({ store, events, clock, logger, graceMs, replica: self });
@@ -106,6 +109,7 @@ async function listen(input: ListenInput): Promise<RunningServer> {
     apiKeyDigestKey: keys.apiKey,
     apiPath: config.apiPath,
     vpnTrustedNetworks: config.vpnTrustedNetworks,
+    metrics,
   });
   const { promise: ready, resolve: open } = Promise.withResolvers<void>();
   const sockets = attachSockets(app.server, {
@@ -117,10 +121,13 @@ async function listen(input: ListenInput): Promise<RunningServer> {
     clock,
     ready,
     transport: config.transport,
+    metrics,
   });
+  const workers = new AbortController();
   certificates?.follow((changed) => (app.server as Server & TlsServer).setSecureContext(changed));
   const outside = createOutsideWatch({ meta: store.meta, events, logger });
   const close = async (): Promise<void> => {
+    workers.abort();
     await outside.close();
     certificates?.close();
     await sockets.close();
@@ -130,6 +137,7 @@ async function listen(input: ListenInput): Promise<RunningServer> {
     await app.close();
     await accounts.mails.close();
     await bus?.close();
+    await metrics?.close();
   };
   try {
     await replica.check();
@@ -138,11 +146,14 @@ async function listen(input: ListenInput): Promise<RunningServer> {
     // The port is ours, so no other process serves a database in a file: nobody is connected to it yet.
     await replica.join();
     await outside.start();
+    await metrics?.open(metricSources(store, sockets));
   } catch (error) {
     await close();
     throw toListenError(error, config);
   }
   open();
+  const { cleanup } = config.operation;
+  if (cleanup) void cleanUpHourly({ store, clock, logger, settings: cleanup }, workers.signal);
   const reload = (): void => certificates?.reload();
   return running(input, portOf(app.server) ?? config.port, { close, reload });
 }

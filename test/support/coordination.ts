@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { DEFAULT_ACCOUNTS } from '../../src/core/config/server-accounts.ts';
 import type { ServerConfig } from '../../src/core/config/server-config.ts';
+import { DEFAULT_OPERATION } from '../../src/core/config/server-operation.ts';
 import { DEFAULT_TRANSPORT } from '../../src/core/config/server-transport.ts';
 import { silentLogger } from '../../src/core/logger.ts';
 import { isRecord } from '../../src/core/protocol/json.ts';
@@ -153,5 +154,6 @@ const config = (port: number): ServerConfig => ({
   vpnLeaseGraceMs: 3_600_000,
   accounts: DEFAULT_ACCOUNTS,
   transport: DEFAULT_TRANSPORT,
+  operation: DEFAULT_OPERATION,
   logLevel: 'error',
 });

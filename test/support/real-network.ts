@@ -9,6 +9,7 @@ import { runMesh } from '../../src/algorithm/echo/mesh.ts';
 import { readIdentity } from '../../src/algorithm/token.ts';
 import { systemClock } from '../../src/core/clock.ts';
 import { DEFAULT_ACCOUNTS } from '../../src/core/config/server-accounts.ts';
+import { DEFAULT_OPERATION } from '../../src/core/config/server-operation.ts';
 import { DEFAULT_TRANSPORT } from '../../src/core/config/server-transport.ts';
 import { KeyRing } from '../../src/core/crypto/key-ring.ts';
 import type { PrivateKey } from '../../src/core/crypto/keys.ts';
@@ -50,6 +51,7 @@ export async function startRealServer(): Promise<RealServer> {
       vpnLeaseGraceMs: 3_600_000,
       accounts: DEFAULT_ACCOUNTS,
       transport: DEFAULT_TRANSPORT,
+      operation: DEFAULT_OPERATION,
       logLevel: 'error',
     },
     dataDir: folder.path,

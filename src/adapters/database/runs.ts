@@ -36,6 +36,7 @@ const select = (db: Kysely<Schema>) =>
       'run.started_at',
       'run.finished_at',
       'run.kill_pending',
+      'run.cleanup_at',
       'task.job_id',
       'task.parent_id',
       'task.study_id',
@@ -80,6 +81,7 @@ async function complete(db: Kysely<Schema>, rows: readonly Row[]): Promise<RunRe
     assignedAt: new Date(row.assigned_at),
     startedAt: dateOrNull(row.started_at),
     finishedAt: dateOrNull(row.finished_at),
+    cleanupAt: dateOrNull(row.cleanup_at),
     isKillPending: row.kill_pending === 1,
     initUserId: row.init_user_id,
     initOrganizationId: row.init_org_id,
@@ -132,6 +134,25 @@ export function runStore(db: Kysely<Schema>): RunStore {
       };
       if (Object.keys(values).length === 0) return;
       await db.updateTable('run').set(values).where('id', '=', id).execute();
+    },
+
+    blank: async ({ endedBefore, at, includesInput, limit }) => {
+      // An empty text and not null, as upstream: null is a result that did not come yet.
+      const values = { result: '', cleanup_at: at.toISOString() };
+      const { numUpdatedRows } = await db
+        .updateTable('run')
+        .set(includesInput ? { ...values, input: '' } : values)
+        .where('id', 'in', (eb) =>
+          eb
+            .selectFrom('run')
+            .select('id')
+            .where('finished_at', '<', endedBefore.toISOString())
+            .where('cleanup_at', 'is', null)
+            .orderBy('id')
+            .limit(limit),
+        )
+        .executeTakeFirstOrThrow();
+      return Number(numUpdatedRows);
     },
   };
 }

@@ -81,6 +81,7 @@ export interface Schema {
     started_at: string | null;
     finished_at: string | null;
     kill_pending: Generated<number>;
+    cleanup_at: string | null;
   };
   port: {
     id: Generated<number>;

@@ -4,6 +4,7 @@ import { KeyReader } from './key-reader.ts';
 import type { PortalSettings } from './portal-settings.ts';
 import { withLines } from './problem-lines.ts';
 import { type AccountSettings, readAccounts, readJwtSecretKey } from './server-accounts.ts';
+import { type OperationSettings, readOperation } from './server-operation.ts';
 import { readTransport, type TransportSettings } from './server-transport.ts';
 import { parseVpnServerBlock, refuseMisplacedPortalKeys } from './vpn-server-block.ts';
 import { parseYamlMapping } from './yaml.ts';
@@ -39,6 +40,7 @@ export interface ServerConfig {
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
   readonly accounts: AccountSettings;
   readonly transport: TransportSettings;
+  readonly operation: OperationSettings;
 }
 
 const LEVELS: Readonly<Record<string, ServerConfig['logLevel']>> = {
@@ -81,6 +83,7 @@ export function parseServerConfig(
     logLevel: readLogLevel(keys),
     accounts: readAccounts(keys),
     transport: readTransport(keys),
+    operation: readOperation(keys),
   };
   if (keys.problems.length > 0) {
     throw new V6Error(

@@ -57,5 +57,6 @@ export interface ClientToServer {
   algorithm_status_change: (change: AlgorithmStatusChange) => void;
   algorithm_log: (line: AlgorithmLog) => void;
   node_info_update: (info: Readonly<Record<string, unknown>>) => void;
+  node_metrics_update: (report: Readonly<Record<string, unknown>>) => void;
   message: (text: string) => void;
 }

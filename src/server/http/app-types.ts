@@ -15,6 +15,7 @@ import type { Cidr } from '../../core/net/ipv4.ts';
 import type { Identity } from '../auth/identity.ts';
 import { requireKind } from '../auth/permissions.ts';
 import type { TokenSession, Tokens } from '../auth/tokens.ts';
+import type { Metrics } from '../interfaces/metrics.ts';
 import type { Store } from '../interfaces/store.ts';
 import type { Events } from '../services/events.ts';
 import type { Login } from '../services/login.ts';
@@ -51,6 +52,8 @@ export interface AppDeps {
   readonly sessions: Sessions;
   readonly recovery: Recovery;
   readonly transport: TransportSettings;
+  /** Undefined: nobody asks for figures. */
+  readonly metrics?: Metrics | undefined;
   /** Undefined: plain http. */
   readonly certificate?: Certificate | undefined;
 }

@@ -154,7 +154,7 @@ export function createRender(apiPath: string) {
     assigned_at: renderDate(row.assignedAt),
     started_at: renderDate(row.startedAt),
     finished_at: renderDate(row.finishedAt),
-    cleanup_at: null,
+    cleanup_at: renderDate(row.cleanupAt),
     blob_storage_used: false,
     organization: to('organization', row.organizationId),
     task: ownTask === undefined ? to('task', row.taskId) : task(ownTask),
@@ -175,7 +175,7 @@ export function createRender(apiPath: string) {
     id: row.id,
     result: row.result,
     blob_storage_used: false,
-    cleanup_at: null,
+    cleanup_at: renderDate(row.cleanupAt),
     run: to('run', row.id),
     task: to('task', row.taskId),
   });

@@ -149,6 +149,8 @@ export interface RunRecord {
   readonly startedAt: Date | null;
   /** The run is open until this is set. */
   readonly finishedAt: Date | null;
+  /** When its data was blanked; null while it is there. */
+  readonly cleanupAt: Date | null;
   /** Killed here, and the node has not said yet that it knows. */
   readonly isKillPending: boolean;
   readonly initUserId: number | null;

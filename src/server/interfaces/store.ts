@@ -375,6 +375,13 @@ export interface RunStore {
   findOfTask(taskId: number, organizationId: number): Promise<RunRecord | undefined>;
   list(filter: RunFilter, page: PageRequest): Promise<Rows<RunRecord>>;
   update(id: number, changes: RunChanges): Promise<void>;
+  /** Empties the result of runs that ended before, oldest first, and notes when; how many. Those that are noted are left alone. */
+  blank(old: {
+    readonly endedBefore: Date;
+    readonly at: Date;
+    readonly includesInput: boolean;
+    readonly limit: number;
+  }): Promise<number>;
 }
 
 /** Whose addresses an algorithm asks for. */

@@ -10,7 +10,7 @@ import {
   TAKEN,
   unknownRun,
 } from './acknowledge.ts';
-import { logLine, statusChange, toConfigEntries } from './payloads.ts';
+import { logLine, nodeReport, statusChange, toConfigEntries } from './payloads.ts';
 import type { SocketDeps, TaskSocket } from './sockets.ts';
 
 const NODE_EVENTS = [
@@ -18,6 +18,7 @@ const NODE_EVENTS = [
   'algorithm_status_change',
   'algorithm_log',
   'node_info_update',
+  'node_metrics_update',
   'message',
 ] as const;
 
@@ -84,6 +85,12 @@ function nodeWorks(node: NodeIdentity, deps: SocketDeps): Works {
       const config = toConfigEntries(payload);
       if (config === undefined) return NO_OBJECT;
       await store.nodes.update(node.id, { config });
+      return TAKEN;
+    },
+    node_metrics_update: async (payload) => {
+      const parsed = nodeReport.safeParse(payload);
+      if (!parsed.success) return invalidPayload(parsed.error);
+      deps.metrics?.nodeReported(node.id, parsed.data);
       return TAKEN;
     },
     message: async (payload) => {

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { RUN_STATUSES } from '../../core/protocol/entities.ts';
 import { printable } from '../http/plain-data.ts';
+import type { NodeReport } from '../interfaces/metrics.ts';
 import type { ConfigEntry } from '../interfaces/records.ts';
 
 /** Ids are 32-bit integers in PostgreSQL. */
@@ -52,3 +53,44 @@ export function toConfigEntries(info: unknown): readonly ConfigEntry[] | undefin
 /** Binary attachments of socket.io. */
 const isBinary = (value: object): boolean =>
   ArrayBuffer.isView(value) || value instanceof ArrayBuffer;
+
+const percent = z.number().min(0).max(1_000_000);
+const amount = z.number().min(0).max(Number.MAX_SAFE_INTEGER);
+const amounts = z.array(amount).max(64);
+/** Labels of figures: short, and of few kinds. */
+const label = z
+  .string()
+  .max(64)
+  .regex(/^[\w .()-]*$/)
+  .catch('unknown');
+
+/** `node_metrics_update` of 4.9 and newer; other keys are left out, a wrong value drops the event. */
+export const nodeReport = z
+  .object({
+    os: label,
+    platform: label,
+    cpu_percent: percent.optional(),
+    memory_percent: percent.optional(),
+    memory_total: amount.optional(),
+    memory_available: amount.optional(),
+    num_algorithm_containers: amount.optional(),
+    cpu_count: amount.nullish(),
+    gpu_count: amount.optional(),
+    gpu_load: amounts.optional(),
+    gpu_memory_used: amounts.optional(),
+    gpu_memory_free: amounts.optional(),
+    gpu_temperature: amounts.optional(),
+  })
+  .transform(({ os, platform, ...rest }): NodeReport => {
+    const entries = Object.entries(rest);
+    return {
+      os,
+      platform,
+      values: Object.fromEntries(
+        entries.filter((entry): entry is [string, number] => typeof entry[1] === 'number'),
+      ),
+      gpus: Object.fromEntries(
+        entries.filter((entry): entry is [string, number[]] => Array.isArray(entry[1])),
+      ),
+    };
+  });

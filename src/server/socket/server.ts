@@ -13,6 +13,7 @@ import {
 } from '../../core/protocol/events.ts';
 import { authenticate, type NodeIdentity } from '../auth/identity.ts';
 import { handshakeGuard } from '../http/transport.ts';
+import type { SocketCount } from '../interfaces/metrics.ts';
 import { killOf } from '../services/kills.ts';
 import { listAll } from '../services/tasks.ts';
 import { answerOthers } from './acknowledge.ts';
@@ -34,11 +35,18 @@ const LAST_REQUESTS_MS = 3000;
 /** Longest delay of a timer in Node. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
+export interface Sockets {
+  /** Those that are connected now. */
+  count(): readonly SocketCount[];
+  /** Cuts all of them, so that nodes come back, and waits a moment for requests that are under way. */
+  close(): Promise<void>;
+}
+
 /**
  * The socket.io side, below `/socket.io/` of the same port: Engine.IO 4, polling and websocket, namespace `/tasks`. The token
  * is in the header of the first request, as Python nodes send it.
  */
-export function attachSockets(http: HttpServer, deps: SocketDeps): { close(): Promise<void> } {
+export function attachSockets(http: HttpServer, deps: SocketDeps): Sockets {
   const { transport = DEFAULT_TRANSPORT } = deps;
   const isAllowed = handshakeGuard(transport);
   const io: Server<ClientToServer, ServerToClient, Record<string, never>, SocketData> = new Server(
@@ -66,12 +74,25 @@ export function attachSockets(http: HttpServer, deps: SocketDeps): { close(): Pr
   });
   broadcast(tasks, deps);
   return {
+    count: () => countSockets(tasks),
     close: async () => {
       for (const { conn } of tasks.sockets.values()) cut(conn);
       // Ends with the last request; the caller cuts those that hang.
       await Promise.race([io.close(), setTimeout(LAST_REQUESTS_MS, undefined, { ref: false })]);
     },
   };
+}
+
+function countSockets(tasks: Tasks): readonly SocketCount[] {
+  const counts = new Map<string, SocketCount>();
+  for (const { data, conn } of tasks.sockets.values()) {
+    const kind = data.authenticated?.identity.kind;
+    const found = { kind: kind === 'user' || kind === 'node' ? kind : ('unknown' as const) };
+    const transport = conn.transport.name;
+    const key = `${found.kind} ${transport}`;
+    counts.set(key, { ...found, transport, count: (counts.get(key)?.count ?? 0) + 1 });
+  }
+  return [...counts.values()];
 }
 
 /** The caller's own origin stands for all, as upstream has it: `*` and credentials do not go together. */

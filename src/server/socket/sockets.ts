@@ -5,6 +5,7 @@ import type { Logger } from '../../core/logger.ts';
 import type { ClientToServer, ServerToClient } from '../../core/protocol/events.ts';
 import type { Authenticated } from '../auth/identity.ts';
 import type { Tokens } from '../auth/tokens.ts';
+import type { Metrics } from '../interfaces/metrics.ts';
 import type { Store } from '../interfaces/store.ts';
 import type { EventHub } from '../services/events.ts';
 import type { Presence } from '../services/presence.ts';
@@ -17,6 +18,8 @@ export interface SocketDeps {
   readonly events: EventHub;
   readonly logger: Logger;
   readonly clock: Pick<Clock, 'now'>;
+  /** Undefined: nobody asks for figures. */
+  readonly metrics?: Metrics | undefined;
   /** Origins of pages that may connect, and whether plain http may. Default: all. */
   readonly transport?: TransportSettings;
   /** Nobody is let in before. */

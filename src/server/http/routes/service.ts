@@ -6,7 +6,7 @@ import { callerOf, type Routes } from '../app-types.ts';
 export const COMPATIBLE_VERSION = '4.14.0';
 
 /** What has no records: version, health, blob store. */
-export function registerServiceRoutes({ app, store }: Routes): void {
+export function registerServiceRoutes({ app, store, metrics }: Routes): void {
   app.get('/version', { config: { isPublic: true, isOpen: true } }, async () => ({
     version: COMPATIBLE_VERSION,
     v6: V6_VERSION,
@@ -19,6 +19,7 @@ export function registerServiceRoutes({ app, store }: Routes): void {
       return { database: true };
     } catch (error) {
       if (!isV6Error(error)) throw error;
+      metrics?.refused(error.code);
       reply.code(error.entry.httpStatus);
       return { database: false, msg: error.message, code: error.code };
     }

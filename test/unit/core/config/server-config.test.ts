@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { DEFAULT_ACCOUNTS } from '../../../../src/core/config/server-accounts.ts';
 import { parseServerConfig } from '../../../../src/core/config/server-config.ts';
+import { DEFAULT_OPERATION } from '../../../../src/core/config/server-operation.ts';
 import { DEFAULT_TRANSPORT } from '../../../../src/core/config/server-transport.ts';
 import { V6Error } from '../../../../src/core/errors.ts';
 
@@ -55,6 +56,7 @@ describe('parseServerConfig', () => {
       logLevel: 'warn',
       accounts: DEFAULT_ACCOUNTS,
       transport: DEFAULT_TRANSPORT,
+      operation: DEFAULT_OPERATION,
     });
   });
 
