@@ -17,14 +17,16 @@ export async function startBalancer(ports: readonly number[]): Promise<Balancer>
   const sessions = new Map<string, number>();
   const answered: number[] = [];
   const open = new Set<Socket>();
-  let turn = 0;
+  const turns = { sockets: 0, requests: 0 };
 
   const choose = async (url: string): Promise<number | undefined> => {
     const sid = new URL(url, 'http://x').searchParams.get('sid');
     const known = sid === null ? undefined : sessions.get(sid);
     if (known !== undefined) return known;
-    turn += 1;
-    const from = turn;
+    // Counted apart, so that sockets are shared out whatever else is asked.
+    const kind = url.startsWith('/socket.io/') ? 'sockets' : 'requests';
+    turns[kind] += 1;
+    const from = turns[kind];
     for (let tried = 0; tried < ports.length; tried += 1) {
       const port = ports[(from + tried) % ports.length] ?? 0;
       if (await takesConnections(port)) return port;
