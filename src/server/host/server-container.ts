@@ -105,7 +105,8 @@ function mountsOf(
     { source: configFile, target: configFile, readOnly: true },
     { source: dataDir, target: dataDir },
     ...(isInside ? [] : [{ source: databaseDir, target: databaseDir }]),
-    ...(tls === undefined ? [] : [tls.certificate, tls.key]).map((file) => ({
+    // Both may stand in one file.
+    ...[...new Set(tls === undefined ? [] : [tls.certificate, tls.key])].map((file) => ({
       source: file,
       target: file,
       readOnly: true,

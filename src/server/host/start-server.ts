@@ -1,5 +1,6 @@
 import type { ServerConfig } from '../../core/config/server-config.ts';
 import type { Context } from '../../core/context.ts';
+import type { ContainerSpec } from '../../core/engine/engine.ts';
 import { toV6Error, V6Error } from '../../core/errors.ts';
 import { names } from '../../core/labels.ts';
 import { awaitReady, type ServerEnd } from './await-ready.ts';
@@ -153,6 +154,7 @@ async function startContainer(
     });
   }
   const spec = planServerContainer({ context, config, address, ...container });
+  await refuseMissingSources(files, context, spec);
   const made = await files.ensureFolder(context.dataDir);
   const url = localServerUrl(address, config);
   let id: string | undefined;
@@ -188,6 +190,21 @@ async function startContainer(
     logFile: null,
     notes: [],
   };
+}
+
+/** The engine's own words for it name no setting. */
+async function refuseMissingSources(
+  files: ServerHostDeps['files'],
+  { dataDir, configFile }: Context,
+  { mounts = [] }: ContainerSpec,
+): Promise<void> {
+  for (const { source } of mounts) {
+    if (source === dataDir || (await files.isThere(source))) continue;
+    throw new V6Error('V6_CONFIG_INVALID', `${source} is not there, and ${configFile} names it`, {
+      hints: [`Correct uri or tls in ${configFile}, or make it.`],
+      details: { file: configFile, path: source },
+    });
+  }
 }
 
 /** The engine starts a server that ended once more; its first end is what counts. */

@@ -21,14 +21,16 @@ const USER = { uid: 1000, gid: 100, folders: { HOME: '/home/ann' } };
 
 type World = ReturnType<typeof createServerHost>;
 
-const inContainer = (world: World, image = 'v6-runtime:1') =>
-  startServerOnHost(world.deps, {
+const inContainer = (world: World, image = 'v6-runtime:1') => {
+  world.files.files.set(world.context.configFile, 'uri: sqlite:///t.sqlite');
+  return startServerOnHost(world.deps, {
     context: world.context,
     config: CONFIG,
     address: ADDRESS,
     container: { image, user: USER, network: 'host' },
     waitMs: 3000,
   });
+};
 
 const asProcess = (world: World) =>
   startServerOnHost(world.deps, {
