@@ -12,9 +12,10 @@ export function createDemoAdmin(admin: NetworkAdmin, client: UserClient): DemoAd
       const found = (await admin.listOrganizations()).find((item) => item.name === name);
       return (found ?? (await admin.createOrganization(name))).id;
     },
-    async ensureCollaboration(name, organizations) {
+    async ensureCollaboration({ name, organizations, encrypted }) {
       const found = (await client.listCollaborations()).find((item) => item.name === name);
-      if (found === undefined) return (await admin.createCollaboration({ name, organizations })).id;
+      if (found === undefined)
+        return (await admin.createCollaboration({ name, organizations, encrypted })).id;
       for (const organization of organizations) await admin.addOrganization(found.id, organization);
       return found.id;
     },

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import path from 'node:path';
 import { systemClock } from '../core/clock.ts';
 import { type Context, contextFor, demoRoot, type HostFolders } from '../core/context.ts';
+import { generatePrivateKey } from '../core/crypto/keys.ts';
 import type { Engine } from '../core/engine/engine.ts';
 import { isV6Error } from '../core/errors.ts';
 import { LABEL, type Scope } from '../core/labels.ts';
@@ -44,6 +45,7 @@ export async function composeDemo(environment: DemoEnvironment): Promise<DemoPar
       const login = await user.logIn({ serverUrl: `${url}/api`, username, password });
       return createDemoAdmin(user.admin(login), user.client(login));
     },
+    newPrivateKey: async () => (await generatePrivateKey()).pem,
     // Letters of both cases, digits and a special character, as vantage6 asks for.
     randomPassword: () => `${randomBytes(PASSWORD_BYTES).toString('base64url')}-aA1`,
     clock: systemClock,
@@ -178,12 +180,18 @@ function composeNodes(
 
 function composeLogins(user: Awaited<ReturnType<typeof composeUserSide>>): DemoLogins {
   return {
-    save: async (name, url, username, password) => {
-      await user.logins.save(
-        name,
-        await user.logIn({ serverUrl: `${url}/api`, username, password }),
-      );
+    save: async ({ name, url, user: username, password, privateKeyFile }) => {
+      const login = await user.logIn({ serverUrl: `${url}/api`, username, password });
+      await user.logins.save(name, {
+        ...login,
+        ...(privateKeyFile === undefined ? {} : { privateKeyFile }),
+      });
     },
-    remove: (name) => user.logins.remove(name),
+    remove: async (name) => {
+      const login = await user.logins.find(name);
+      // The next demo at this address has other keys.
+      if (login !== undefined) await user.pins(login).removeAll();
+      await user.logins.remove(name);
+    },
   };
 }

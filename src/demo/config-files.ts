@@ -51,7 +51,7 @@ api_path: /api
 task_dir: ${quote(input.taskDir)}
 databases: []
 encryption:
-  enabled: false
+  enabled: ${plan.encrypted === true}
 vpn_subnet: ${plan.vpnSubnet}
 isolated_range: ${node.isolatedRange}
 uplink_network: ${input.uplink}

@@ -18,7 +18,12 @@ export async function ensureEntities(parts: DemoParts, progress: Progress): Prom
   const organizations: number[] = [];
   for (const node of plan.nodes)
     organizations.push(await admin.ensureOrganization(node.organization));
-  progress.collaboration = await admin.ensureCollaboration(COLLABORATION, organizations);
+  progress.collaboration = await admin.ensureCollaboration({
+    name: COLLABORATION,
+    organizations,
+    encrypted: plan.encrypted === true,
+  });
+  if (plan.encrypted === true) await ensurePrivateKeys(parts, plan);
   await ensureUser(parts, plan, admin, organizations[0] ?? 0);
   for (const [at, node] of plan.nodes.entries()) {
     const file = nodeConfigFile(node.name);
@@ -49,8 +54,32 @@ async function ensureUser(
   const password = stored ?? parts.randomPassword();
   if (stored === undefined) await parts.files.write(USER_PASSWORD_FILE, `${password}\n`);
   await admin.ensureResearcher({ username: DEMO_USER, password, organization });
-  await parts.logins.save(parts.scope, localUrl(plan), DEMO_USER, password);
+  const [first] = plan.nodes;
+  const key = first && privateKeyFile(first.name);
+  await parts.logins.save({
+    name: parts.scope,
+    url: localUrl(plan),
+    user: DEMO_USER,
+    password,
+    ...(plan.encrypted !== true || key === undefined
+      ? {}
+      : { privateKeyFile: `${parts.files.root}/${key}` }),
+  });
 }
+
+/** One per organization, where its node looks for it by itself. */
+async function ensurePrivateKeys(
+  { files, newPrivateKey }: Pick<DemoParts, 'files' | 'newPrivateKey'>,
+  plan: DemoPlan,
+): Promise<void> {
+  for (const node of plan.nodes) {
+    const file = privateKeyFile(node.name);
+    if ((await files.read(file)) === undefined) await files.write(file, await newPrivateKey());
+  }
+}
+
+/** In the data folder of the node. */
+const privateKeyFile = (name: string): string => `node/${name}/data/private_key.pem`;
 
 /** Path in the demo's folder, as contextFor('node', …) has it. */
 export const nodeConfigFile = (name: string): string => `node/${name}/config.yaml`;

@@ -16,6 +16,8 @@ export interface DemoParts {
   readonly logins: DemoLogins;
   /** Logs in at the coordination server as its first user. */
   readonly connectAdmin: (url: string, user: string, password: string) => Promise<DemoAdmin>;
+  /** The file of a new private key of an organization. */
+  readonly newPrivateKey: () => Promise<string>;
   /** One that passes the server's rules for passwords. */
   readonly randomPassword: () => string;
   readonly clock: { now(): Date; sleep(ms: number, signal?: AbortSignal): Promise<void> };
@@ -72,7 +74,13 @@ export interface DemoNodes {
 
 export interface DemoLogins {
   /** Saves a login and makes it the current one. */
-  save(name: string, url: string, user: string, password: string): Promise<void>;
+  save(login: {
+    readonly name: string;
+    readonly url: string;
+    readonly user: string;
+    readonly password: string;
+    readonly privateKeyFile?: string;
+  }): Promise<void>;
   /** Removes it; the one before becomes the current one. Absent is fine. */
   remove(name: string): Promise<void>;
 }
@@ -80,7 +88,11 @@ export interface DemoLogins {
 /** What the demo asks of the coordination server's REST interface. Each `ensure` finds by name before it creates. */
 export interface DemoAdmin {
   ensureOrganization(name: string): Promise<number>;
-  ensureCollaboration(name: string, organizations: readonly number[]): Promise<number>;
+  ensureCollaboration(collaboration: {
+    readonly name: string;
+    readonly organizations: readonly number[];
+    readonly encrypted: boolean;
+  }): Promise<number>;
   /** A fresh API key for the node of this name: one that is there gets a new key. */
   apiKeyFor(node: {
     readonly name: string;

@@ -23,6 +23,8 @@ export interface DemoPlan {
   readonly isolated: Cidr;
   /** Where the coordination server answers on this host's loopback. */
   readonly serverPort: number;
+  /** Whether its collaboration is; absent: no. */
+  readonly encrypted?: boolean;
   readonly nodes: readonly DemoNode[];
 }
 
@@ -51,12 +53,19 @@ export interface PlanInput {
   readonly taken: readonly Cidr[];
   /** A port of loopback that is free, or the one that the user asked for. */
   readonly serverPort: number;
+  readonly encrypted?: boolean;
   /** The plan of the demo that is there already: its addresses stay. */
   readonly previous?: DemoPlan;
 }
 
 /** Decides names and addresses. Throws V6_USAGE (number of nodes), V6_NET_NO_FREE_RANGE. */
-export function planDemo({ nodes, taken, serverPort, previous }: PlanInput): DemoPlan {
+export function planDemo({
+  nodes,
+  taken,
+  serverPort,
+  encrypted = false,
+  previous,
+}: PlanInput): DemoPlan {
   if (!Number.isInteger(nodes) || nodes < 1 || nodes > MAX_DEMO_NODES) {
     throw new V6Error('V6_USAGE', `--nodes is ${nodes}`, {
       hints: [`Give a whole number from 1 to ${MAX_DEMO_NODES}.`],
@@ -75,6 +84,7 @@ export function planDemo({ nodes, taken, serverPort, previous }: PlanInput): Dem
     vpnSubnet,
     isolated,
     serverPort,
+    ...(encrypted ? { encrypted } : {}),
     nodes: planNodes(nodes, isolated),
   };
 }

@@ -28,6 +28,8 @@ export interface UpInput {
   readonly nodes: number;
   /** A port of loopback for the server that the user insists on; by default the usual one or the next that is free. */
   readonly serverPort?: number | undefined;
+  /** Encrypts the collaboration of a demo that begins; one that is there stays as it is. */
+  readonly encrypted?: boolean | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -133,6 +135,11 @@ async function decidePlan(
   input: UpInput,
   previous: DemoPlan | undefined,
 ): Promise<DemoPlan> {
+  if (previous !== undefined && input.encrypted === true && previous.encrypted !== true) {
+    throw new V6Error('V6_USAGE', 'The demo that is there is not encrypted', {
+      hints: ['Begin anew: npx v6 demo down, then npx v6 demo up --encrypted'],
+    });
+  }
   const taken = await parts.host.takenNetworks(parts.scope);
   if (previous !== undefined) {
     const [conflict] = planConflicts(previous, taken);
@@ -157,6 +164,7 @@ async function decidePlan(
       nodes: input.nodes,
       taken,
       serverPort,
+      encrypted: input.encrypted === true,
       ...(previous === undefined ? {} : { previous }),
     }),
     serverPort,

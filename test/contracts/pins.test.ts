@@ -73,6 +73,16 @@ describe.each<[string, () => PinStore]>([
     expect([await pins.list(), await pins.listRefused()]).toEqual([[], []]);
   });
 
+  it('are all forgotten when the server is', async () => {
+    const pins = create();
+    await acceptKey(pins, rules(), offer('a'), at);
+    await acceptKey(pins, rules(), offer('b'), at).catch(() => undefined);
+    await pins.removeAll();
+    await pins.removeAll();
+    expect([await pins.list(), await pins.listRefused()]).toEqual([[], []]);
+    await acceptKey(pins, rules(), offer('b'), at);
+  });
+
   it('ask for a person where first keys are not trusted', async () => {
     const pins = create();
     const strict = rules({ trustOnFirstUse: false });

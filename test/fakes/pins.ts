@@ -24,6 +24,10 @@ export class FakePins implements PinStore {
     const wasPinned = this.pins.delete(organization);
     return this.refused.delete(organization) || wasPinned;
   }
+  async removeAll(): Promise<void> {
+    this.pins.clear();
+    this.refused.clear();
+  }
   async noteRefused(refused: RefusedKey): Promise<void> {
     this.refused.set(refused.organization, refused);
   }

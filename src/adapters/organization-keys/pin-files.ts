@@ -7,6 +7,7 @@ import {
   readFile,
   rename,
   rm,
+  rmdir,
   stat,
   writeFile,
 } from 'node:fs/promises';
@@ -48,6 +49,10 @@ export function createPinFiles(folder: string, baseUrl: string): PinStore {
       const files = [pinOf(organization), refusalOf(organization)];
       const removed = await Promise.all(files.map(remove));
       return removed.includes(true);
+    },
+    async removeAll() {
+      await rm(root, { recursive: true, force: true });
+      await rmdir(folder).catch(() => undefined);
     },
     async noteRefused(refused) {
       await place(refusalOf(refused.organization), documentOf(refused), { replaces: true });

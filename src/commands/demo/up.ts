@@ -14,10 +14,18 @@ export default class DemoUp extends V6Command<DemoReport> {
   static override summary = 'bring up a whole network on this machine';
   static override description =
     'A VPN portal with its VPN server, a coordination server and a number of nodes, each as containers. A second call mends what is half there; another --nodes adapts it. Ctrl-C undoes what was begun.';
-  static override examples = ['<%= config.bin %> demo up', '<%= config.bin %> demo up --nodes 5'];
+  static override examples = [
+    '<%= config.bin %> demo up',
+    '<%= config.bin %> demo up --nodes 5',
+    '<%= config.bin %> demo up --encrypted',
+  ];
   static override flags = {
     ...demoFlags,
     nodes: Flags.integer({ description: 'number of nodes, 1 to 32', default: 3 }),
+    encrypted: Flags.boolean({
+      description: 'encrypt inputs and results: a private key for each organization',
+      default: false,
+    }),
     'server-port': Flags.integer({
       description:
         'port of 127.0.0.1 for the coordination server (default 7601, or the next that is free)',
@@ -34,7 +42,12 @@ export default class DemoUp extends V6Command<DemoReport> {
       folders: hostFolders(process.env),
     });
     const report = await withInterrupt((signal) =>
-      this.up(parts, { nodes: flags.nodes, serverPort: flags['server-port'], signal }),
+      this.up(parts, {
+        nodes: flags.nodes,
+        serverPort: flags['server-port'],
+        encrypted: flags.encrypted,
+        signal,
+      }),
     );
     for (const { vpn } of report.nodes) if (vpn.warning !== null) this.warnWith(vpn.warning);
     this.log(renderDemoUp(report));

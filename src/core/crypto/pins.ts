@@ -33,6 +33,8 @@ export interface PinStore {
   trust(pin: KeyPin): Promise<void>;
   /** Removes pin and refusal. False when there was neither. */
   forget(organization: number): Promise<boolean>;
+  /** Forgets everything about this server. */
+  removeAll(): Promise<void>;
   noteRefused(refused: RefusedKey): Promise<void>;
   listRefused(): Promise<readonly RefusedKey[]>;
 }
