@@ -65,7 +65,7 @@ const codeOf = async (work: Promise<unknown>): Promise<string> =>
   );
 
 describe('a server in a container', () => {
-  it('is made without a capability, with a read-only root, its own user and one published port', () => {
+  it('is made without a capability and with a read-only root, and published on the configured ip (upstream: Configured ip is ignored)', () => {
     const { context } = createServerHost();
     const spec = planServerContainer({
       context,
