@@ -25,6 +25,7 @@ const STATUS: DaemonStatus = {
     certificateExpiresAt: '2030-03-01T00:00:00.000Z',
     connectedSince: '2030-01-01T00:00:01.000Z',
   },
+  encryption: null,
   slots: { total: 4, busy: 1 },
   runs: [
     {
@@ -86,8 +87,7 @@ describe('what a node shows', () => {
   it('is networks and rules for its network', () => {
     const text = renderNodeNetwork({
       uplink: 'v6a-user-alpha',
-      encryption: null,
-      slots: [
+        slots: [
         { network: 'v6z-user-alpha-1', subnet: '10.99.0.0/29', bridge: 'v6z1', run: null },
         { network: 'v6z-user-alpha-2', subnet: '10.99.0.8/29', bridge: 'v6z2', run: 41 },
       ],
