@@ -87,7 +87,7 @@ describe('what a node shows', () => {
   it('is networks and rules for its network', () => {
     const text = renderNodeNetwork({
       uplink: 'v6a-user-alpha',
-        slots: [
+      slots: [
         { network: 'v6z-user-alpha-1', subnet: '10.99.0.0/29', bridge: 'v6z1', run: null },
         { network: 'v6z-user-alpha-2', subnet: '10.99.0.8/29', bridge: 'v6z2', run: 41 },
       ],
