@@ -1,7 +1,9 @@
+import { randomUUID } from 'node:crypto';
 import Fastify, { type FastifyRequest } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { V6Error } from '../core/errors.ts';
 import { authenticate } from './auth/identity.ts';
+import { logAccess } from './http/access-log.ts';
 import type { App, AppDeps, Routes } from './http/app-types.ts';
 import { createErrorHandler, validatorCompiler } from './http/errors.ts';
 import { measure } from './http/measure.ts';
@@ -51,6 +53,8 @@ export async function buildApp(deps: AppDeps): Promise<App> {
   const app: App = Fastify({
     ...connectionOptions(deps.transport, deps.certificate),
     logger: false,
+    genReqId: () => randomUUID(),
+    requestIdHeader: false,
     bodyLimit: 1024 * 1024,
     requestTimeout: REQUEST_TIMEOUT_MS,
     frameworkErrors: handleError,
@@ -61,6 +65,7 @@ export async function buildApp(deps: AppDeps): Promise<App> {
   app.setValidatorCompiler(validatorCompiler);
   app.decorateRequest('identity', undefined);
   app.decorateRequest('session', undefined);
+  logAccess(app, deps.logger);
   if (deps.metrics !== undefined) measure(app, deps.metrics);
   acceptEmptyJson(app);
   refuseCompression(app);

@@ -3,6 +3,7 @@ import type { ZodType } from 'zod';
 import { type ErrorCode, V6Error } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { ErrorBody } from '../../core/protocol/entities.ts';
+import { callerName, routeOf } from './access-log.ts';
 import { dataFaults } from './plain-data.ts';
 
 /** Checks bodies, queries and parameters; what does not fit is V6_REQUEST_INVALID with `errors` by field. */
@@ -32,13 +33,18 @@ export function createErrorHandler(logger: Logger) {
   return (thrown: FastifyError, request: FastifyRequest, reply: FastifyReply): void => {
     const error = toKnown(thrown);
     if (error === undefined) {
-      logger.error('A request failed with a bug', { route: routeOf(request), error: thrown });
-      logger.debug('Stack of the bug', { stack: thrown.stack });
+      logger.error('A request failed with a bug', {
+        request: request.id,
+        route: routeOf(request),
+        error: thrown,
+      });
+      logger.debug('Stack of the bug', { request: request.id, stack: thrown.stack });
       void reply.code(500).send({ msg: 'Internal error of the server', code: 'V6_BUG' });
       return;
     }
     if (error.entry.httpStatus >= 500) {
       logger.warn('A request failed', {
+        request: request.id,
         route: routeOf(request),
         code: error.code,
         reason: error.message,
@@ -46,6 +52,7 @@ export function createErrorHandler(logger: Logger) {
     }
     if (NOTED.includes(error.code))
       logger.info('A request was refused', {
+        request: request.id,
         route: routeOf(request),
         code: error.code,
         caller: callerName(request),
@@ -66,13 +73,6 @@ const NOTED: readonly ErrorCode[] = [
   'V6_TLS_REQUIRED',
   'V6_VPN_PLAIN_HTTP',
 ];
-
-function callerName({ identity }: FastifyRequest): string {
-  if (identity === undefined) return 'nobody';
-  return identity.kind === 'container'
-    ? `run ${identity.runId}`
-    : `${identity.kind} ${identity.id}`;
-}
 
 /** In seconds. */
 function retryAfter({ details }: V6Error): string {
@@ -140,7 +140,3 @@ function addAt(out: Record<string, unknown>, path: readonly string[], message: s
   out[head] = inner;
   addAt(inner, rest, message);
 }
-
-/** Method and pattern of the route: a path may hold ids only, a query could hold more. */
-const routeOf = (request: FastifyRequest): string =>
-  `${request.method} ${request.routeOptions.url ?? request.url.split('?')[0]}`;
