@@ -4,6 +4,7 @@ import { V6Command } from '../cli/base-command.ts';
 import { hostFolders } from '../cli/context.ts';
 import { ask, readSecret } from '../cli/login-prompt.ts';
 import { checkLoginName } from '../core/login-name.ts';
+import type { Enrolment } from '../diagnose/interfaces/login-store.ts';
 
 interface LoginResult {
   readonly login: string;
@@ -29,6 +30,9 @@ export default class Login extends V6Command<LoginResult> {
       exclusive: ['password-stdin'],
     }),
     'password-stdin': Flags.boolean({ description: 'read the password from standard input' }),
+    'mfa-code': Flags.string({
+      description: 'code of the second factor, where the server asks for one; good once',
+    }),
     'private-key': Flags.file({
       description:
         'private key of the organization, for encrypted collaborations; only its path is stored',
@@ -57,7 +61,11 @@ export default class Login extends V6Command<LoginResult> {
         variable: { name: 'V6_PASSWORD_FILE', value: process.env.V6_PASSWORD_FILE },
       })) ??
       (await ask({ message: `Password of ${username}`, flag: '--password-file', isSecret: true }));
-    const login = await side.logIn({ serverUrl, username, password });
+    const login = await side.logIn(
+      { serverUrl, username, password, code: flags['mfa-code'] },
+      undefined,
+      (enrolment) => this.askCode(enrolment),
+    );
     const keyFile = flags['private-key'];
     const privateKeyFile = keyFile === undefined ? undefined : path.resolve(keyFile);
     if (privateKeyFile !== undefined) await side.checkPrivateKey(privateKeyFile);
@@ -67,5 +75,14 @@ export default class Login extends V6Command<LoginResult> {
     });
     this.log(`Logged in at ${login.serverUrl} as ${username} (login ${name}).`);
     return { login: name, server: login.serverUrl, username };
+  }
+
+  /** A new secret is shown on the terminal only, where somebody is to use it. */
+  private async askCode(enrolment: Enrolment | undefined): Promise<string> {
+    if (enrolment !== undefined && process.stdin.isTTY) {
+      this.note(`The server asks for a second factor. Add this to your authenticator app:`);
+      this.note(`  ${enrolment.secret}\n  ${enrolment.uri}`);
+    }
+    return ask({ message: 'Code of the second factor', flag: '--mfa-code' });
   }
 }

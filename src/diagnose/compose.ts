@@ -4,10 +4,16 @@ import type { HostFolders } from '../core/context.ts';
 import { KeyRing } from '../core/crypto/key-ring.ts';
 import type { PrivateKey } from '../core/crypto/keys.ts';
 import type { PinStore } from '../core/crypto/pins.ts';
-import { V6Error } from '../core/errors.ts';
+import { isV6Error, V6Error } from '../core/errors.ts';
 import { silentLogger } from '../core/logger.ts';
 import type { VpnTestReport } from '../core/vpn/test-report.ts';
-import type { Login, LoginStore, NamedLogin } from './interfaces/login-store.ts';
+import type {
+  AskCode,
+  Login,
+  LoginInput,
+  LoginStore,
+  NamedLogin,
+} from './interfaces/login-store.ts';
 import type { NetworkAdmin } from './interfaces/network-admin.ts';
 import type { UserClient } from './interfaces/user-client.ts';
 import { testVpn, type VpnTestInput } from './vpn-test.ts';
@@ -16,10 +22,12 @@ import { testVpn, type VpnTestInput } from './vpn-test.ts';
 export interface UserSide {
   readonly logins: LoginStore;
   /** Exchanges name and password for tokens; stores nothing. */
-  logIn(
-    input: { readonly serverUrl: string; readonly username: string; readonly password: string },
-    signal?: AbortSignal,
-  ): Promise<Login>;
+  logIn(input: LoginInput, signal?: AbortSignal, askCode?: AskCode): Promise<Login>;
+  /**
+   * Ends the session at the server, so that copies of its tokens are worthless too. False where the server has no such thing,
+   * as upstream's. Throws V6_SERVER_UNREACHABLE and others as `UserClient` says.
+   */
+  endSession(login: Login): Promise<boolean>;
   /** A client whose renewed tokens go back into the file when the login has a name. */
   client(login: Login | NamedLogin): UserClient;
   admin(login: Login | NamedLogin): NetworkAdmin;
@@ -47,6 +55,9 @@ export interface UserSide {
   /** Throws V6_ENCRYPTION_KEY_FILE. */
   checkPrivateKey(file: string): Promise<PrivateKey>;
 }
+
+/** A Python server has no such route, and a session that has run out needs no end. */
+const NO_LOGOUT = ['V6_REQUEST_NOT_FOUND', 'V6_SERVER_ANSWER', 'V6_AUTH_TOKEN_EXPIRED'] as const;
 
 /** Where the logins of a user are. */
 export function loginFilePath(folders: HostFolders): string {
@@ -78,9 +89,15 @@ export async function composeUserSide(folders: HostFolders): Promise<UserSide> {
   ]);
   const logins = createLoginFile(loginFilePath(folders));
   const open = (login: Login | NamedLogin): InstanceType<typeof session.UserSession> =>
-    new session.UserSession(login, async (tokens) => {
-      if ('name' in login) await logins.updateTokens(login.name, tokens);
-    });
+    new session.UserSession(
+      login,
+      'name' in login
+        ? {
+            save: (tokens) => logins.updateTokens(login.name, tokens),
+            read: () => logins.find(login.name),
+          }
+        : {},
+    );
   const pins = (login: Pick<Login, 'serverUrl'>): PinStore =>
     createPinFiles(pinFolderPath(folders), login.serverUrl);
   const openKeys = async (
@@ -109,6 +126,15 @@ export async function composeUserSide(folders: HostFolders): Promise<UserSide> {
     pins,
     checkPrivateKey: keyFiles.readPrivateKeyFile,
     logIn: session.logIn,
+    endSession: async (login) => {
+      try {
+        await open(login).request('POST', '/token/logout', { body: {} });
+        return true;
+      } catch (error) {
+        if (isV6Error(error, ...NO_LOGOUT)) return false;
+        throw error;
+      }
+    },
     client: (login) => http.createUserClient(open(login)),
     admin: (login) => http.createNetworkAdmin(open(login)),
     testVpn: (login, input, { signal, onProgress, privateKeyFile }) =>

@@ -127,7 +127,7 @@ describe('v6 logout', () => {
     await login(['--login', 'second']);
     const { status, stdout } = await runCli(['logout', '--json'], { env: env() });
     expect(status).toBe(0);
-    expect(JSON.parse(stdout)).toEqual({ login: 'second', current: 'first' });
+    expect(JSON.parse(stdout)).toEqual({ login: 'second', current: 'first', ended: false });
     expect(await readFile(file(), 'utf8')).not.toContain('second');
   });
 

@@ -135,10 +135,10 @@ describe('a session of a user', () => {
   });
   afterEach(() => server.stop());
 
-  const open = async (onTokens?: ConstructorParameters<typeof UserSession>[1]) =>
+  const open = async (file?: ConstructorParameters<typeof UserSession>[1]) =>
     new UserSession(
       await logIn({ serverUrl: server.url, username: 'researcher', password: 'right password' }),
-      onTokens,
+      file,
     );
 
   it('follows all pages', async () => {
@@ -152,14 +152,33 @@ describe('a session of a user', () => {
   it('renews an old token once for requests that meet it together', async () => {
     server.accessLifeSeconds = 1;
     let stored = 0;
-    const session = await open(() => {
-      stored += 1;
-      return Promise.resolve();
+    const session = await open({
+      save: () => {
+        stored += 1;
+        return Promise.resolve();
+      },
     });
     server.accessLifeSeconds = 3600;
     const client = createUserClient(session);
     await Promise.all([1, 2, 3].map(() => client.listCollaborations()));
     expect([server.refreshes, stored]).toEqual([1, 1]);
+  });
+
+  it('takes tokens that another process has renewed meanwhile, and uses no refresh token twice', async () => {
+    const read = { count: 0 };
+    server.accessLifeSeconds = 1;
+    const credentials = { username: 'researcher', password: 'right password' };
+    const mine = await logIn({ serverUrl: server.url, ...credentials });
+    server.accessLifeSeconds = 3600;
+    const others = await logIn({ serverUrl: server.url, ...credentials });
+    const session = new UserSession(mine, {
+      read: () => {
+        read.count += 1;
+        return Promise.resolve({ ...others, refreshToken: 'newer' });
+      },
+    });
+    await createUserClient(session).listCollaborations();
+    expect([server.refreshes, read.count]).toEqual([0, 1]);
   });
 
   it('renews and repeats once after a 401, then says that the right is missing', async () => {

@@ -1,6 +1,11 @@
 import { V6Error } from '../../core/errors.ts';
 import { isRecord, type Unknowns } from '../../core/protocol/json.ts';
-import type { Login } from '../../diagnose/interfaces/login-store.ts';
+import type {
+  AskCode,
+  Enrolment,
+  Login,
+  LoginInput,
+} from '../../diagnose/interfaces/login-store.ts';
 import { type JsonAnswer, type JsonRequest, messageOf, requestJson } from './request.ts';
 
 const TIMEOUT_MS = 20_000;
@@ -21,17 +26,21 @@ export function normalizeServerUrl(text: string): string {
   return `${url.origin}${path === '' ? '/api' : path}`;
 }
 
-/** Exchanges name and password for tokens. Throws V6_AUTH_FAILED, V6_SERVER_UNREACHABLE, V6_SERVER_ANSWER, V6_SERVER_REFUSED. */
+/**
+ * Exchanges name and password for tokens, and a code where the server asks for a second factor: the one given, or the one that
+ * `askCode` gives. Throws V6_AUTH_FAILED, V6_SERVER_UNREACHABLE, V6_SERVER_ANSWER, V6_SERVER_REFUSED.
+ */
 export async function logIn(
-  input: { readonly serverUrl: string; readonly username: string; readonly password: string },
+  input: LoginInput,
   signal?: AbortSignal,
+  askCode?: AskCode,
 ): Promise<Login> {
   const serverUrl = normalizeServerUrl(input.serverUrl);
-  const { username, password } = input;
+  const { username, password, code } = input;
   const answer = await requestJson({
     method: 'POST',
     url: `${serverUrl}/token/user`,
-    body: { username, password },
+    body: { username, password, ...(code === undefined ? {} : { mfa_code: code }) },
     timeoutMs: TIMEOUT_MS,
     signal,
   });
@@ -55,13 +64,23 @@ export async function logIn(
   }
   if (answer.status !== 200) throw refusal(answer, 'POST /token/user');
   if (isRecord(answer.body) && answer.body.access_token === undefined) {
-    throw new V6Error(
-      'V6_AUTH_FAILED',
-      `user ${JSON.stringify(username)} has a second factor, which this version cannot give`,
-      { hints: ['Use an account without a second factor for this.'], details: { username } },
-    );
+    if (askCode === undefined || code !== undefined) throw noSecondFactor(username);
+    return logIn({ ...input, code: await askCode(enrolmentOf(answer.body)) }, signal);
   }
   return { serverUrl, username, ...readTokens(answer.body) };
+}
+
+/** A user who has no second factor yet is shown a new secret, and enrols it with its first code. */
+function enrolmentOf({ qr_uri: uri, otp_secret: secret }: Unknowns): Enrolment | undefined {
+  return typeof uri === 'string' && typeof secret === 'string' ? { uri, secret } : undefined;
+}
+
+function noSecondFactor(username: string): V6Error {
+  return new V6Error(
+    'V6_AUTH_FAILED',
+    `user ${JSON.stringify(username)} needs the code of a second factor`,
+    { hints: ['Give it: v6 login --mfa-code CODE'], details: { username } },
+  );
 }
 
 type Tokens = Pick<Login, 'accessToken' | 'refreshToken' | 'refreshPath'>;
@@ -81,16 +100,22 @@ function readTokens(body: unknown, fallbackPath?: string): Tokens {
   return { accessToken: access_token, refreshToken: refresh_token, refreshPath };
 }
 
+/** Where the tokens of a login are kept. */
+export interface TokenFile {
+  readonly save?: (tokens: Tokens) => Promise<void>;
+  readonly read?: () => Promise<Tokens | undefined>;
+}
+
 /** Requests in the name of one login; renews its tokens when they have run out. */
 export class UserSession {
   #login: Login;
-  readonly #onTokens: (tokens: Tokens) => Promise<void>;
+  readonly #file: TokenFile;
   #renewal: Promise<void> | undefined;
 
-  /** `onTokens` is told of renewed tokens, to store them. */
-  constructor(login: Login, onTokens: (tokens: Tokens) => Promise<void> = () => Promise.resolve()) {
+  /** `file` is told of renewed tokens, and asked for those that another process has renewed meanwhile. */
+  constructor(login: Login, file: TokenFile = {}) {
     this.#login = login;
-    this.#onTokens = onTokens;
+    this.#file = file;
   }
 
   /** Id of the user, as the token says. Throws V6_SERVER_ANSWER. */
@@ -166,6 +191,12 @@ export class UserSession {
   }
 
   async #renewOnce(signal: AbortSignal | undefined): Promise<void> {
+    // A refresh token is good once: one that another process of this login has used would end the session for both.
+    const stored = await this.#file.read?.();
+    if (stored !== undefined && stored.refreshToken !== this.#login.refreshToken) {
+      this.#login = { ...this.#login, ...stored };
+      if (expiresAtMs(stored.accessToken) - Date.now() > RENEW_BEFORE_MS) return;
+    }
     const { serverUrl, refreshPath, refreshToken, username } = this.#login;
     const answer = await requestJson({
       method: 'POST',
@@ -187,7 +218,7 @@ export class UserSession {
     if (answer.status !== 200) throw refusal(answer, 'POST /token/refresh');
     const tokens = readTokens(answer.body, refreshPath);
     this.#login = { ...this.#login, ...tokens };
-    await this.#onTokens(tokens);
+    await this.#file.save?.(tokens);
   }
 }
 

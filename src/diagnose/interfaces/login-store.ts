@@ -37,3 +37,22 @@ export interface LoginStore {
   /** Removes it; when it was current, the one that was current before is again. Absent is fine. */
   remove(name: string): Promise<void>;
 }
+
+export interface LoginInput {
+  readonly serverUrl: string;
+  readonly username: string;
+  readonly password: string;
+  /** Of a second factor. */
+  readonly code?: string | undefined;
+}
+
+/** A second factor that is not in use yet. Secret: show it to the user and nobody else. */
+export interface Enrolment {
+  /** `otpauth://…`, for a QR code. */
+  readonly uri: string;
+  /** For typing. */
+  readonly secret: string;
+}
+
+/** Asks the user for a code. */
+export type AskCode = (enrolment: Enrolment | undefined) => Promise<string>;
