@@ -1,5 +1,7 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { openStore } from '../../src/adapters/database/open.ts';
 import { verifyPassword } from '../../src/server/auth/passwords.ts';
+import { FIXED_ROLES } from '../../src/server/auth/roles.ts';
 import {
   contentOf,
   createImportWorld,
@@ -7,16 +9,30 @@ import {
   NORTH_KEY,
   UPSTREAM_FILE,
 } from '../support/import-world.ts';
+import { startPostgres, type TestPostgres } from '../support/postgres.ts';
 
 let world: ImportWorld;
+let postgres: TestPostgres;
 
-beforeEach(async () => {
-  world = await createImportWorld();
+beforeAll(async () => {
+  postgres = await startPostgres();
 });
-afterEach(() => world.close());
+afterAll(() => postgres?.remove());
+
+const databases = {
+  SQLite: async (): Promise<string> => 'sqlite:///:memory:',
+  PostgreSQL: (): Promise<string> => postgres.newDatabase(),
+} as const;
 
 /** The weaknesses of the Python server's import, and the rules that its documentation has. */
-describe('v6 server import', () => {
+describe.each(Object.entries(databases))('v6 server import on %s', (_, uri) => {
+  beforeEach(async () => {
+    world = await createImportWorld(
+      await openStore({ uri: await uri(), dataDir: '/', roles: FIXED_ROLES }),
+    );
+  });
+  afterEach(() => world.close());
+
   it('reads the file of upstream as it is', async () => {
     const report = await world.importText(UPSTREAM_FILE);
     expect(report).toMatchObject({ created: 8, updated: 0, unchanged: 0, secretsFile: null });
