@@ -1,6 +1,6 @@
 import type { Kysely } from 'kysely';
 import type { Migration } from 'kysely/migration';
-import { addIndex } from './tables.ts';
+import { addIndex, isSqlite } from './tables.ts';
 
 /** Which processes serve the database, and at which of them nodes have sockets. */
 export const replicas: Migration = {
@@ -21,5 +21,8 @@ export const replicas: Migration = {
       .addPrimaryKeyConstraint('replica_node_pk', ['replica_id', 'node_id'])
       .execute();
     await addIndex(db, 'replica_node', ['node_id']);
+    // Nothing is ever in it: transactions lock it (transactions.ts).
+    if (!isSqlite(db))
+      await db.schema.createTable('transaction_turn').addColumn('unused', 'integer').execute();
   },
 };
