@@ -1,4 +1,4 @@
-import { userInfo } from 'node:os';
+import { homedir } from 'node:os';
 import path from 'node:path';
 import { systemClock } from '../core/clock.ts';
 import type { Context } from '../core/context.ts';
@@ -100,9 +100,10 @@ function entryPoint(root: string): string {
 }
 
 function hostUser(env: NodeJS.ProcessEnv): ServerUser {
-  const { uid, gid, homedir } = userInfo();
+  // Not userInfo(): it throws for an id without an entry in the password file.
+  const [uid, gid] = [process.getuid?.() ?? 0, process.getgid?.() ?? 0];
   const folders = FOLDER_VARIABLES.flatMap((name) => {
-    const value = env[name] ?? (name === 'HOME' ? homedir : undefined);
+    const value = env[name] ?? (name === 'HOME' ? homedir() : undefined);
     return value === undefined || value === '' ? [] : [[name, value] as const];
   });
   return { uid, gid, folders: Object.fromEntries(folders) };

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -45,7 +45,10 @@ async function configure(lines: string): Promise<void> {
 }
 
 /** As the command does it, from this version's image. */
-async function start(network = 'bridge'): Promise<StartedServer> {
+async function start(
+  network = 'bridge',
+  user = { uid: 0, gid: 0, folders: { HOME: home } },
+): Promise<StartedServer> {
   const text = await readFile(cli.configFile, 'utf8');
   return startServerOnHost(host, {
     context,
@@ -53,7 +56,7 @@ async function start(network = 'bridge'): Promise<StartedServer> {
     address: { ip: '127.0.0.1', port },
     container: {
       image: host.image(),
-      user: { uid: 0, gid: 0, folders: { HOME: home } },
+      user,
       network,
     },
     waitMs: 60_000,
@@ -114,6 +117,16 @@ describe('v6 server start, as a container', () => {
       code: expect.stringMatching(/^V6_CONFIG_/) as string,
     });
     expect(await containers()).toEqual([]);
+  });
+
+  it('runs as a user that is not root, with files of that user', async () => {
+    const user = { uid: 54_321, gid: 54_321, folders: { HOME: home } };
+    await mkdir(context.dataDir, { recursive: true });
+    for (const owned of [cli.configFile, context.dataDir]) await chown(owned, user.uid, user.gid);
+    await chmod(home, 0o711);
+    await start('bridge', user);
+    const secret = await stat(path.join(context.dataDir, 'server-secret'));
+    expect([secret.uid, secret.mode & 0o777]).toEqual([user.uid, 0o600]);
   });
 
   it('names a file of the configuration that is not there', async () => {

@@ -53,6 +53,8 @@ export function planServerContainer(input: ServerContainerInput): ContainerSpec 
     command: [...runArguments(context), '--ip', listen.ip, '--port', String(listen.port)],
     env: {
       ...user.folders,
+      // The user has no entry in the image's password file; oclif looks there for the shell otherwise.
+      SHELL: '/bin/sh',
       ...(databaseUri === undefined ? {} : { VANTAGE6_DB_URI: databaseUri }),
     },
     // Root inside has no capability: what it owns on the host is all that it can write.
