@@ -23,10 +23,11 @@ export default class Logout extends V6Command<LogoutResult> {
   async run(): Promise<LogoutResult> {
     const { flags } = await this.parse(Logout);
     const { composeUserSide } = await import('../diagnose/compose.ts');
-    const { logins, endSession } = await composeUserSide(hostFolders(process.env));
+    const side = await composeUserSide(hostFolders(process.env));
+    const { logins } = side;
     const login = await logins.get(flags.login);
     const { name } = login;
-    const ended = await endSession(login).catch((error: unknown) => {
+    const ended = await side.endSession(login).catch((error: unknown) => {
       if (!isV6Error(error)) throw error;
       const hints = ['The session goes on at the server until its tokens run out.', ...error.hints];
       this.warnWith({ code: error.code, message: error.message, hints });

@@ -12,13 +12,15 @@ const PEM = /-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/g;
 export async function trustAuthority(file: string): Promise<void> {
   const certificates = (await read(file)).match(PEM) ?? [];
   try {
-    for (const certificate of certificates) new X509Certificate(certificate);
+    for (const certificate of certificates) assertReadable(certificate);
   } catch (error) {
     throw invalid(file, 'holds a certificate that cannot be read', error);
   }
   if (certificates.length === 0) throw invalid(file, 'holds no certificate in PEM form');
   setDefaultCACertificates([...getCACertificates('default'), ...certificates]);
 }
+
+const assertReadable = (certificate: string): X509Certificate => new X509Certificate(certificate);
 
 async function read(file: string): Promise<string> {
   try {

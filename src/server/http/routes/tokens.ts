@@ -5,6 +5,7 @@ import type { TokenAnswer } from '../../../core/protocol/entities.ts';
 import { isApiKey } from '../../auth/api-keys.ts';
 import { bearerOf, type UserIdentity } from '../../auth/identity.ts';
 import { assertCanEditUser } from '../../auth/permissions.ts';
+import { assertNotAboveUser } from '../../services/grants.ts';
 import { sharesCollaboration } from '../../services/parties.ts';
 import { containerToken } from '../../services/runs.ts';
 import type { TokenPair } from '../../services/sessions.ts';
@@ -100,6 +101,7 @@ function registerSessions({ app, login, sessions, store }: Routes): void {
     const { organizationId } = target;
     const shares = await sharesCollaboration(store, admin.collaborationIds, organizationId);
     assertCanEditUser(admin, target, shares);
+    if (target.id !== admin.id) await assertNotAboveUser(store, admin, target);
     await login.endAll(target);
     return `All sessions of user ${target.id} are ended`;
   };
