@@ -150,7 +150,8 @@ async function checkParties(
 ): Promise<void> {
   const { collaboration, studyId, input, identity } = wanted;
   const ids = input.organizations.map((organization) => organization.id);
-  const repeated = ids.find((id, at) => ids.indexOf(id) !== at);
+  const wantedIds = new Set<number>();
+  const repeated = ids.find((id) => wantedIds.size === wantedIds.add(id).size);
   if (repeated !== undefined)
     throw invalid('organizations', `Organization ${repeated} is named twice.`);
   const inside = await store.collaborations.members(collaboration.id);
@@ -160,7 +161,8 @@ async function checkParties(
     { organizationIds: ids, collaborationIds: [collaboration.id] },
     WHOLE,
   );
-  const without = ids.filter((id) => !nodes.some((node) => node.organizationId === id));
+  const withNode = new Set(nodes.map((node) => node.organizationId));
+  const without = ids.filter((id) => !withNode.has(id));
   if (without.length > 0)
     throw invalid('organizations', `Without a node in the collaboration: ${without.join(', ')}.`);
   if (identity.kind === 'user') await checkPolicies(store, identity, nodes);
@@ -168,7 +170,8 @@ async function checkParties(
 }
 
 function assertAmong(ids: readonly number[], members: readonly number[], where: string): void {
-  const strangers = ids.filter((id) => !members.includes(id));
+  const inside = new Set(members);
+  const strangers = ids.filter((id) => !inside.has(id));
   if (strangers.length > 0)
     throw invalid('organizations', `Not in ${where}: ${strangers.join(', ')}.`);
 }
