@@ -4,55 +4,59 @@ import type { ServerEvent } from '../services/events.ts';
 import { cut } from './cut.ts';
 import { room, roomsOf } from './rooms.ts';
 import type { SocketDeps, TaskSocket, Tasks } from './sockets.ts';
+import { createSpread, type Spread } from './spread.ts';
 
 /** Passes on what the services publish. */
 export function broadcast(tasks: Tasks, deps: SocketDeps): void {
+  const spread = createSpread(tasks);
   deps.events.subscribe((event) => {
-    send(tasks, event);
+    send(tasks, spread, event);
     if (event.type === 'members-changed')
       refreshRooms(tasks, deps, event.organizationIds.map(room.organizationUsers));
     if (event.type === 'missed') readAgain(tasks, deps);
   });
 }
 
-function send(tasks: Tasks, event: ServerEvent): void {
+/**
+ * Nodes are told what they act on: tasks, kills and the fates of algorithms. Upstream sends them `status_update`, `node-online`
+ * and `node-offline` too; none listens (vantage6 4.15, node/socket.py), and a thousand nodes that come back at once or start a
+ * task each would be sent a million of them.
+ */
+function send(tasks: Tasks, spread: Spread, event: ServerEvent): void {
   switch (event.type) {
     case 'new-task':
-      toCollaboration(tasks, event.collaborationId).emit('new_task', event.task);
+      spread(everybodyIn(event.collaborationId), (to) => to.emit('new_task', event.task));
       return;
     case 'run-changed':
-      toCollaboration(tasks, event.collaborationId).emit('status_update', { run_id: event.runId });
+      spread(usersOf(event.collaborationId), (to) =>
+        to.emit('status_update', { run_id: event.runId }),
+      );
       return;
     case 'kill':
-      toCollaboration(tasks, event.kill.collaboration_id).emit('kill_containers', event.kill);
+      spread(everybodyIn(event.kill.collaboration_id), (to) =>
+        to.emit('kill_containers', event.kill),
+      );
       return;
     case 'node-online':
     case 'node-offline': {
       const { id, name, organizationId, collaborationId } = event.node;
-      // Not to the other nodes, as upstream does: none listens for it (vantage6 4.15, node/socket.py), and a thousand nodes that
-      // come back at once would be sent half a million of them. One emit to several rooms reaches each socket once.
-      tasks
-        .to([
-          room.users(collaborationId),
-          room.organization(collaborationId, organizationId),
-          room.everything,
-        ])
-        .emit(event.type, { id, name, org_id: organizationId });
+      const rooms = [
+        ...usersOf(collaborationId),
+        room.organization(collaborationId, organizationId),
+      ];
+      spread(rooms, (to) => to.emit(event.type, { id, name, org_id: organizationId }));
       return;
     }
     case 'account-ended':
       tasks.in(room.account(event.accountId)).disconnectSockets(true);
       return;
     case 'algorithm-status':
-      toCollaboration(tasks, event.change.collaboration_id).emit(
-        'algorithm_status_change',
-        event.change,
+      spread(everybodyIn(event.change.collaboration_id), (to) =>
+        to.emit('algorithm_status_change', event.change),
       );
       return;
     case 'algorithm-log':
-      tasks
-        .to([room.users(event.collaborationId), room.everything])
-        .emit('algorithm_log', event.line);
+      spread(usersOf(event.collaborationId), (to) => to.emit('algorithm_log', event.line));
       return;
     case 'members-changed':
     case 'missed':
@@ -60,8 +64,9 @@ function send(tasks: Tasks, event: ServerEvent): void {
   }
 }
 
-const toCollaboration = (tasks: Tasks, id: number) =>
-  tasks.to([room.collaboration(id), room.everything]);
+const usersOf = (collaboration: number) => [room.users(collaboration), room.everything];
+
+const everybodyIn = (collaboration: number) => [room.collaboration(collaboration), room.everything];
 
 /** Nodes look for runs that they have not heard of; tokens and memberships that ended meanwhile count now. */
 function readAgain(tasks: Tasks, deps: SocketDeps): void {
