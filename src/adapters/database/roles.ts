@@ -1,6 +1,6 @@
 import type { Expression, ExpressionBuilder, Kysely, SqlBool } from 'kysely';
 import type { RoleRecord, RuleRecord } from '../../server/interfaces/records.ts';
-import type { RoleScope, RoleStore, RuleStore } from '../../server/interfaces/store.ts';
+import type { RoleScope, RoleStore, RuleStore } from '../../server/interfaces/rights-store.ts';
 import { listPage, matches, NOTHING } from './listing.ts';
 import type { Schema } from './schema.ts';
 

@@ -1,5 +1,5 @@
 import type { Kysely } from 'kysely';
-import type { StudyStore } from '../../server/interfaces/store.ts';
+import type { StudyStore } from '../../server/interfaces/rights-store.ts';
 import { listPage, matches, NOTHING } from './listing.ts';
 import type { Schema } from './schema.ts';
 

@@ -9,7 +9,7 @@ import type {
   TaskRecord,
   UserRecord,
 } from '../interfaces/records.ts';
-import type { RoleScope, StudyFilter } from '../interfaces/store.ts';
+import type { RoleScope, StudyFilter } from '../interfaces/rights-store.ts';
 import type { Identity, NodeIdentity, UserIdentity } from './identity.ts';
 import { firstNotCovered, scopeOf } from './rules.ts';
 
@@ -173,6 +173,12 @@ export function assertCanEditUser(user: UserIdentity, target: UserRecord, shares
     organizationId: target.organizationId,
     shares,
   });
+}
+
+/** Any rule for deleting users covers the own account. Throws V6_AUTH_FORBIDDEN. */
+export function assertCanLeave(user: UserIdentity): void {
+  if (may(user, 'user', 'delete') === undefined)
+    throw forbidden('You may not delete your own account');
 }
 
 /** A node may change itself only. */

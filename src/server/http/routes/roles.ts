@@ -10,7 +10,8 @@ import {
 import { FIXED_ROLES } from '../../auth/roles.ts';
 import { rulesOf } from '../../auth/rules.ts';
 import type { RoleRecord } from '../../interfaces/records.ts';
-import type { RoleScope, Store } from '../../interfaces/store.ts';
+import type { RoleScope } from '../../interfaces/rights-store.ts';
+import type { Store } from '../../interfaces/store.ts';
 import { assertRulesExist, difference } from '../../services/grants.ts';
 import { notFound } from '../../services/nodes.ts';
 import { getOrganization, partnersOf, sharesCollaboration } from '../../services/parties.ts';

@@ -2,7 +2,12 @@ import { z } from 'zod';
 import { V6Error } from '../../../core/errors.ts';
 import { effectiveRules, type UserIdentity } from '../../auth/identity.ts';
 import { checkPasswordRule, hashPassword } from '../../auth/passwords.ts';
-import { assertCanEditUser, assertCanForOrganization, forbidden } from '../../auth/permissions.ts';
+import {
+  assertCanEditUser,
+  assertCanForOrganization,
+  assertCanLeave,
+  forbidden,
+} from '../../auth/permissions.ts';
 import type { UserRecord } from '../../interfaces/records.ts';
 import type { Store, UserFilter } from '../../interfaces/store.ts';
 import { assertNotAboveUser, assertRulesExist, checkGrant } from '../../services/grants.ts';
@@ -155,7 +160,8 @@ function registerDeletion({ app, store, events }: Routes): void {
     const caller = callerOf(request, 'user');
     const user = await getUser(store, request.params.id);
     const shares = await sharesCollaboration(store, caller.collaborationIds, user.organizationId);
-    if (user.id !== caller.id) {
+    if (user.id === caller.id) assertCanLeave(caller);
+    else {
       assertCanForOrganization(caller, 'user', 'delete', {
         organizationId: user.organizationId,
         shares,

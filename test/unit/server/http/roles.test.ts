@@ -210,6 +210,15 @@ describe('users', () => {
       expect((await get(`/user?${query}`, world.root.token)).status).toBe(404);
   });
 
+  it('delete their own account with a rule for it, and not without', async () => {
+    const del = (user: { readonly id: number; readonly token: string }) =>
+      send('DELETE', `/user/${user.id}`, user.token);
+    const plain = await addUser(world, { username: 'pia', organization: world.north, role: '' });
+    expect((await del(plain)).status).toBe(403);
+    expect((await del(world.vera)).status).toBe(200);
+    expect((await get('/user', world.vera.token)).status).toBe(401);
+  });
+
   it('stay in their organization', async () => {
     const patch = (organization_id: number) =>
       send('PATCH', `/user/${world.nora.id}`, world.root.token, { organization_id });
