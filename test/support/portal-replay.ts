@@ -46,7 +46,8 @@ export type Recording = 'v3' | 'v2';
 
 const HOSTS = ['https://vpn.example.test', 'https://legacy.example.test'];
 
-function readExchanges(file: string, recording: Recording): readonly RecordedExchange[] {
+/** All exchanges of a recorded file, as they are. */
+export function readExchanges(file: string, recording: Recording): readonly RecordedExchange[] {
   const folder = path.join(import.meta.dirname, `../fixtures/eduvpn-${recording}`);
   const text = readFileSync(path.join(folder, `${file}.json`), 'utf8');
   const joinLists = (_key: string, value: unknown): unknown =>
