@@ -50,6 +50,6 @@ function notOpenVpn(answer: PortalAnswer, missing: readonly string[]): V6Error {
     hints: [
       'Enable OpenVPN in this profile of the portal, or name another profile in vpn_server.profile.',
     ],
-    details: { missing },
+    details: { keys: ['profile'], missing },
   });
 }

@@ -44,6 +44,7 @@ function connectRefused(answer: PortalAnswer, profile: string): V6Error {
   if (answer.status === 403) {
     return answerError('V6_PORTAL_QUOTA', answer, reason, {
       hints: ['Raise Api.maxActiveConfigurations in the portal to at least the number of nodes.'],
+      details: { keys: ['Api.maxActiveConfigurations'] },
     });
   }
   if (answer.status === 406) {
@@ -51,6 +52,7 @@ function connectRefused(answer: PortalAnswer, profile: string): V6Error {
       hints: [
         'Enable OpenVPN in this profile of the portal, or name another in vpn_server.profile.',
       ],
+      details: { keys: ['profile'] },
     });
   }
   return notUnderstood(answer, reason, ['The log of the portal says more.']);

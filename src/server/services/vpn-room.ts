@@ -54,11 +54,14 @@ const QUOTA_HINTS = [
   'Or take the VPN from a node that does not need it: v6 server vpn leases, v6 server vpn revoke NODE',
 ];
 
+/** The portal's own setting, and ours that must say the same. */
+const QUOTA_KEYS = ['Api.maxActiveConfigurations', 'max_configurations'];
+
 function portalFull(limit: number): V6Error {
   return new V6Error(
     'V6_PORTAL_QUOTA',
     `The VPN portal lets the account have ${limit} configurations at once (Api.maxActiveConfigurations), and nodes hold them all; one more would end one of theirs`,
-    { hints: QUOTA_HINTS, details: { limit } },
+    { hints: QUOTA_HINTS, details: { keys: QUOTA_KEYS, limit } },
   );
 }
 
@@ -71,6 +74,7 @@ function tunnelInUse(limit: number): V6Error {
         'The node asks again when no run is active, or shortly before its end.',
         ...QUOTA_HINTS,
       ],
+      details: { keys: QUOTA_KEYS, limit },
     },
   );
 }
