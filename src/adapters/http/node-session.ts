@@ -3,6 +3,7 @@ import { isV6Error, V6Error } from '../../core/errors.ts';
 import { isRecord, type Unknowns } from '../../core/protocol/json.ts';
 import type { SessionToken } from '../../node/interfaces/session-token.ts';
 import { type JsonAnswer, type JsonRequest, messageOf, requestJson } from './request.ts';
+import { SharedWork } from './shared-work.ts';
 
 export interface NodeSessionOptions {
   /** With protocol, without trailing slash. */
@@ -42,7 +43,7 @@ const RENEW_BEFORE_MS = 600_000;
 export class NodeSession implements SessionToken {
   readonly #options: NodeSessionOptions;
   #tokens: Tokens | undefined;
-  #pending: Promise<Tokens> | undefined;
+  readonly #renewal = new SharedWork<Tokens>();
 
   constructor(options: NodeSessionOptions) {
     this.#options = options;
@@ -118,13 +119,10 @@ export class NodeSession implements SessionToken {
     const now = this.#options.clock.now().getTime();
     const tokens = this.#tokens;
     if (tokens !== undefined && now < tokens.renewAt) return tokens;
-    this.#pending ??= this.#obtain(tokens, signal).finally(() => {
-      this.#pending = undefined;
-    });
-    return this.#pending;
+    return this.#renewal.join((untilUnwanted) => this.#obtain(tokens, untilUnwanted), signal);
   }
 
-  async #obtain(old: Tokens | undefined, signal: AbortSignal | undefined): Promise<Tokens> {
+  async #obtain(old: Tokens | undefined, signal: AbortSignal): Promise<Tokens> {
     if (old !== undefined && this.#options.clock.now().getTime() < old.endsAt) {
       const renewed = await this.#renew(old, signal);
       if (renewed !== undefined) return this.#keep(renewed, old.refreshPath);
@@ -142,7 +140,7 @@ export class NodeSession implements SessionToken {
   }
 
   /** Undefined when the server refuses the renewal: then a login is due. */
-  async #renew(old: Tokens, signal: AbortSignal | undefined): Promise<unknown> {
+  async #renew(old: Tokens, signal: AbortSignal): Promise<unknown> {
     const answer = await requestJson({
       method: 'POST',
       url: `${this.origin}${old.refreshPath}`,

@@ -7,6 +7,7 @@ import type {
   LoginInput,
 } from '../../diagnose/interfaces/login-store.ts';
 import { type JsonAnswer, type JsonRequest, messageOf, requestJson } from './request.ts';
+import { SharedWork } from './shared-work.ts';
 
 const TIMEOUT_MS = 20_000;
 /** An access token with less than this left is renewed before it is used. */
@@ -110,7 +111,7 @@ export interface TokenFile {
 export class UserSession {
   #login: Login;
   readonly #file: TokenFile;
-  #renewal: Promise<void> | undefined;
+  readonly #renewal = new SharedWork<void>();
 
   /** `file` is told of renewed tokens, and asked for those that another process has renewed meanwhile. */
   constructor(login: Login, file: TokenFile = {}) {
@@ -184,13 +185,10 @@ export class UserSession {
 
   /** One renewal at a time: requests that meet an old token together share it. */
   #renew(signal: AbortSignal | undefined): Promise<void> {
-    this.#renewal ??= this.#renewOnce(signal).finally(() => {
-      this.#renewal = undefined;
-    });
-    return this.#renewal;
+    return this.#renewal.join((untilUnwanted) => this.#renewOnce(untilUnwanted), signal);
   }
 
-  async #renewOnce(signal: AbortSignal | undefined): Promise<void> {
+  async #renewOnce(signal: AbortSignal): Promise<void> {
     // A refresh token is good once: one that another process of this login has used would end the session for both.
     const stored = await this.#file.read?.();
     if (stored !== undefined && stored.refreshToken !== this.#login.refreshToken) {
