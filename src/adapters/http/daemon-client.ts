@@ -27,63 +27,28 @@ interface Exchange {
 /** The daemon whose control socket lies in `runDir`; `name` is for messages. Connects anew for each request. */
 export function createDaemonClient(runDir: string, name: string): DaemonClient {
   const socketPath = path.join(runDir, DAEMON_SOCKET);
-  const ask = (exchange: Exchange): Promise<Unknowns> => exchangeOver(socketPath, name, exchange);
+  const ask = async <T>(exchange: Exchange): Promise<T> =>
+    (await exchangeOver(socketPath, name, exchange)) as unknown as T;
+  const get = <T>(route: string): Promise<T> =>
+    ask({ method: 'GET', path: route, limitMs: ANSWER_LIMIT_MS });
+  /** Waits for a climb that is under way as well. */
+  const climb = (route: string, signal?: AbortSignal, body?: unknown): Promise<Verdict> =>
+    ask({ method: 'POST', path: route, body, limitMs: RENEW_LIMIT_MS, signal });
   return {
-    status: async () =>
-      (await ask({
-        method: 'GET',
-        path: '/status',
-        limitMs: ANSWER_LIMIT_MS,
-      })) as unknown as DaemonStatus,
-    verdict: async (waitMs, signal) =>
-      (await ask({
+    status: () => get<DaemonStatus>('/status'),
+    verdict: (waitMs, signal) =>
+      ask<Verdict>({
         method: 'GET',
         path: `/verdict?waitMs=${Math.round(waitMs)}`,
         limitMs: waitMs + ANSWER_LIMIT_MS,
         signal,
-      })) as unknown as Verdict,
-    renew: async (force, signal) =>
-      (await ask({
-        method: 'POST',
-        path: '/vpn/renew',
-        body: { force },
-        limitMs: RENEW_LIMIT_MS,
-        signal,
-      })) as unknown as Verdict,
-    vpn: async () =>
-      (await ask({
-        method: 'GET',
-        path: '/vpn',
-        limitMs: ANSWER_LIMIT_MS,
-      })) as unknown as DaemonVpn,
-    disconnect: async (signal) =>
-      (await ask({
-        method: 'POST',
-        path: '/vpn/disconnect',
-        // A climb that is under way comes to its end first.
-        limitMs: RENEW_LIMIT_MS,
-        signal,
-      })) as unknown as Verdict,
-    release: async (signal) =>
-      (await ask({
-        method: 'POST',
-        path: '/vpn/release',
-        limitMs: RENEW_LIMIT_MS,
-        signal,
-      })) as unknown as Verdict,
-    connect: async (signal) =>
-      (await ask({
-        method: 'POST',
-        path: '/vpn/connect',
-        limitMs: RENEW_LIMIT_MS,
-        signal,
-      })) as unknown as Verdict,
-    network: async () =>
-      (await ask({
-        method: 'GET',
-        path: '/network',
-        limitMs: ANSWER_LIMIT_MS,
-      })) as unknown as DaemonNetwork,
+      }),
+    vpn: () => get<DaemonVpn>('/vpn'),
+    renew: (force, signal) => climb('/vpn/renew', signal, { force }),
+    disconnect: (signal) => climb('/vpn/disconnect', signal),
+    release: (signal) => climb('/vpn/release', signal),
+    connect: (signal) => climb('/vpn/connect', signal),
+    network: () => get<DaemonNetwork>('/network'),
   };
 }
 
