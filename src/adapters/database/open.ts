@@ -10,6 +10,7 @@ import { isPostgresUri, parsePostgresUri } from './postgres-uri.ts';
 import type { Schema } from './schema.ts';
 import { type RoleSeed, seed } from './seed.ts';
 import { openSqlite } from './sqlite.ts';
+import { sqliteCheck } from './sqlite-check.ts';
 import { type StoreParts, storeOf } from './store.ts';
 import { whenThere } from './when-there.ts';
 
@@ -58,12 +59,18 @@ interface Opened {
 }
 
 function openFile({ uri, dataDir }: OpenStoreInput): Opened {
-  const database = openSqlite(sqliteFile(uri, dataDir));
+  const file = sqliteFile(uri, dataDir);
+  const database = openSqlite(file);
   const db = new Kysely<Schema>({ dialect: new SqliteDialect({ database }) });
   return {
     db,
     patientDb: db,
-    parts: { isShared: false, exclusively: createTurns(), close: () => db.destroy() },
+    parts: {
+      isShared: false,
+      exclusively: createTurns(),
+      checkWritable: sqliteCheck(db, file),
+      close: () => db.destroy(),
+    },
     whenThere: async () => undefined,
   };
 }
@@ -82,6 +89,7 @@ async function openPostgres({ uri, logger, waitMs }: OpenStoreInput): Promise<Op
     parts: {
       isShared: true,
       exclusively: postgres.exclusively,
+      checkWritable: () => refuseStandby(db),
       close: async () => {
         await Promise.all([db.destroy(), patientDb.destroy()]);
         await postgres.close();
@@ -95,6 +103,15 @@ async function openPostgres({ uri, logger, waitMs }: OpenStoreInput): Promise<Op
         { limitMs: waitMs ?? WAIT_MS, logger: logger ?? silentLogger },
       ),
   };
+}
+
+/** A standby answers, and takes no writes. */
+async function refuseStandby(db: Kysely<Schema>): Promise<void> {
+  const found = await sql<{ standby: boolean }>`select pg_is_in_recovery() as standby`
+    .execute(db)
+    .catch(() => undefined);
+  if (found?.rows[0]?.standby !== false)
+    throw new V6Error('V6_DATABASE', 'The database takes no writes');
 }
 
 /** SQLAlchemy's spelling: three slashes and a relative path, four and an absolute one. Throws V6_CONFIG_INVALID. */

@@ -8,6 +8,8 @@ const UNIQUE = 2067;
 const PRIMARY_KEY = 1555;
 const FOREIGN_KEY = 787;
 const BUSY = 5;
+/** How long a statement waits for another program that holds the database. */
+export const BUSY_TIMEOUT_MS = 5000;
 /** How many prepared statements are kept: preparing costs several times what most of ours take. */
 const STATEMENTS = 200;
 
@@ -20,7 +22,10 @@ const STATEMENTS = 200;
 export function openSqlite(file: string): SqliteDatabase {
   const db = translating(file, () => {
     if (file !== ':memory:') closeSync(openSync(file, 'a', 0o600));
-    const opened = new DatabaseSync(file, { timeout: 5000, enableForeignKeyConstraints: true });
+    const opened = new DatabaseSync(file, {
+      timeout: BUSY_TIMEOUT_MS,
+      enableForeignKeyConstraints: true,
+    });
     opened.exec('PRAGMA journal_mode = WAL');
     opened.exec('PRAGMA synchronous = FULL');
     return opened;

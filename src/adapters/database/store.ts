@@ -23,6 +23,8 @@ export interface StoreParts {
   /** Several processes may use the database at once. */
   readonly isShared: boolean;
   readonly exclusively: InTurn;
+  /** Throws V6_DATABASE when the database can be read at most; its message may be shown to everybody. */
+  readonly checkWritable: () => Promise<void>;
   /** Repeating it is fine. */
   readonly close: () => Promise<void>;
 }
@@ -55,6 +57,7 @@ export function storeOf(db: Kysely<Schema>, parts: StoreParts): Store {
       } catch (error) {
         throw new V6Error('V6_DATABASE', 'The database does not answer', { cause: error });
       }
+      await parts.checkWritable();
     },
   };
 }

@@ -57,7 +57,7 @@ export interface Store {
   transaction<T>(work: (store: Store) => Promise<T>): Promise<T>;
   /** Runs `work` while no replica runs another one of this name; for what reaches outside the database. Not in a transaction. */
   exclusively<T>(name: string, work: () => Promise<T>): Promise<T>;
-  /** Reads one row. Throws V6_DATABASE. */
+  /** Reads one row, and looks whether writes are possible. Throws V6_DATABASE. */
   check(): Promise<void>;
   close(): Promise<void>;
 }
