@@ -143,6 +143,7 @@ export async function createTestServer(options: TestServerOptions = {}) {
     app,
     store,
     clock,
+    hub,
     events,
     tokens,
     login,
