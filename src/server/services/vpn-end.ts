@@ -34,19 +34,24 @@ export async function endConfigs({ portal, clock }: EndDeps, tokens: PortalToken
   }
 }
 
-/** The portal ends it by itself in the end; that it cannot be asked now must not take the new config away. */
+/**
+ * What is still to be ended afterwards: nothing, or the same when the portal cannot do it now. That must not take the new
+ * config away, but the portal goes on counting it, so whoever calls this keeps it.
+ */
 export async function endQuietly(
   deps: EndDeps & { readonly logger: Logger },
   node: NodeRecord,
   tokens: PortalTokens,
-): Promise<void> {
+): Promise<PortalTokens | undefined> {
   try {
     await endConfigs(deps, tokens);
+    return undefined;
   } catch (error) {
     if (!isV6Error(error)) throw error;
     deps.logger.warn('An old authorization could not be ended at the portal', {
       node: node.id,
       code: error.code,
     });
+    return tokens;
   }
 }

@@ -2,7 +2,7 @@
 export interface HeldLease {
   readonly nodeId: number;
   readonly nodeName: string;
-  /** Configurations: 1, or 2 where one that was replaced could not be ended. */
+  /** Configurations: 1, or 2 where one that was replaced could not be ended; 0 for a node that had some, or may have none. */
   readonly configurations: number;
   readonly issuedAt: Date | undefined;
   readonly expiresAt: Date | undefined;
@@ -43,7 +43,8 @@ export function planQuota(input: QuotaInput): QuotaPlan {
   const { limit, nodeId, now } = input;
   if (limit === undefined) return { kind: 'room' };
   const counting = input.leases.filter(
-    ({ expiresAt }) => expiresAt === undefined || expiresAt > now,
+    ({ configurations, expiresAt }) =>
+      configurations > 0 && (expiresAt === undefined || expiresAt > now),
   );
   const used = counting.reduce((sum, { configurations }) => sum + configurations, 0);
   if (used < limit) return { kind: 'room' };

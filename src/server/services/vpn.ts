@@ -1,19 +1,14 @@
 import type { Clock } from '../../core/clock.ts';
-import { isV6Error, V6Error } from '../../core/errors.ts';
+import { V6Error } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
-import type {
-  IssuedConfig,
-  PortalConnector,
-  PortalTokens,
-} from '../interfaces/portal-connector.ts';
+import type { PortalConnector } from '../interfaces/portal-connector.ts';
 import type { NodeRecord } from '../interfaces/records.ts';
 import type { Store } from '../interfaces/store.ts';
 import { createAttempts } from './attempts.ts';
-import { endConfigs, endGrant, endQuietly, isFresh } from './vpn-end.ts';
-import { type Grant, type Grants, grantsOf, noGrant } from './vpn-grants.ts';
+import { endGrant } from './vpn-end.ts';
+import { grantsOf, noGrant } from './vpn-grants.ts';
+import { type Issued, issueNew, refuseRevoked, renew } from './vpn-issue.ts';
 import { listLeases, type VpnLease } from './vpn-leases.ts';
-import type { HeldLease } from './vpn-quota.ts';
-import { planRoom, type Room } from './vpn-room.ts';
 
 /** A client config, and whose lease had to end for it. */
 export interface IssuedClientConfig {
@@ -127,133 +122,8 @@ export function createVpnService(deps: VpnServiceDeps): VpnService {
   };
 }
 
-interface Issued {
-  readonly config: IssuedConfig;
-  readonly reclaimed: IssuedClientConfig['reclaimed'];
-}
-
 const fieldsOf = (node: NodeRecord) => ({
   node: node.id,
   organization: node.organizationId,
   collaboration: node.collaborationId,
 });
-
-async function refuseRevoked(grants: Grants, node: NodeRecord): Promise<void> {
-  const grant = await grants.find(node.id);
-  if (grant?.revokedAt === undefined) return;
-  throw new V6Error(
-    'V6_VPN_REVOKED',
-    `An administrator of the server took the VPN from the node ${node.name} at ${grant.revokedAt.toISOString()}`,
-    {
-      hints: [`To allow it again, at the server: v6 server vpn allow ${JSON.stringify(node.name)}`],
-    },
-  );
-}
-
-async function issueNew(deps: VpnServiceDeps, grants: Grants, node: NodeRecord): Promise<Issued> {
-  const { portal, clock } = deps;
-  const before = await grants.find(node.id);
-  // Left over from a crash between connect and disconnect.
-  if (before?.previous !== undefined) {
-    await endQuietly(deps, node, before.previous);
-    await grants.save({ ...before, previous: undefined });
-  }
-  const room = await planRoom(deps, node);
-  const tokens = await portal.authorize();
-  const old = before?.current;
-  const pending: Grant = { ...noGrant(node.id), current: tokens, previous: old };
-  // Stored before it is used: whatever happens next, both authorizations can be ended.
-  await grants.save(pending);
-  try {
-    const profile = (await portal.findProfile(tokens)).id;
-    await makeRoom(deps, grants, { room, old });
-    const config = await connectWithRoom(deps, node, { tokens, old, profile });
-    await refuseRevoked(grants, node);
-    const issued = { ...pending, profile, issuedAt: clock.now(), expiresAt: config.expiresAt };
-    await grants.save(issued);
-    if (old !== undefined && room.kind !== 'replace') await endQuietly(deps, node, old);
-    await grants.save({ ...issued, previous: undefined });
-    return { config, reclaimed: room.kind === 'reclaim' ? toReclaimed(room.from) : undefined };
-  } catch (error) {
-    await endQuietly(deps, node, tokens);
-    await grants.save(before ?? noGrant(node.id));
-    throw error;
-  }
-}
-
-const toReclaimed = ({ nodeId, nodeName }: HeldLease) => ({ node: nodeId, name: nodeName });
-
-/** Right before the new configuration: what failed before then has cost nobody anything. */
-async function makeRoom(
-  deps: VpnServiceDeps,
-  grants: Grants,
-  { room, old }: { readonly room: Room; readonly old: PortalTokens | undefined },
-): Promise<void> {
-  if (room.kind === 'replace' && old !== undefined) await endConfigs(deps, old);
-  if (room.kind !== 'reclaim') return;
-  const { nodeId, lastSeenAt } = room.from;
-  await endGrant(deps, grants, nodeId);
-  await deps.store.vpnGrants.remove(nodeId);
-  deps.logger.warn('The portal is full: the lease of a node that has been away goes to another', {
-    node: nodeId,
-    lastSeenAt: lastSeenAt?.toISOString() ?? null,
-  });
-}
-
-/** A portal that has no room after all: the old one makes room, since the node that asks has no working tunnel. */
-async function connectWithRoom(
-  deps: VpnServiceDeps,
-  node: NodeRecord,
-  use: {
-    readonly tokens: PortalTokens;
-    readonly old: PortalTokens | undefined;
-    readonly profile: string;
-  },
-): Promise<IssuedConfig> {
-  const { portal, logger } = deps;
-  const input = { profile: use.profile, node: node.vpnId };
-  try {
-    return await portal.connect(use.tokens, input);
-  } catch (error) {
-    if (use.old === undefined || !isV6Error(error, 'V6_PORTAL_QUOTA')) throw error;
-    logger.warn('The portal has no room: the old config of the node ends first', { node: node.id });
-    await endConfigs(deps, use.old);
-    return portal.connect(use.tokens, input);
-  }
-}
-
-async function renew(deps: VpnServiceDeps, grants: Grants, node: NodeRecord): Promise<Issued> {
-  const grant = await grants.find(node.id);
-  const now = deps.clock.now().getTime();
-  const hasEnded = grant?.expiresAt !== undefined && grant.expiresAt.getTime() <= now;
-  if (grant?.current === undefined || grant.profile === undefined || hasEnded)
-    return issueNew(deps, grants, node);
-  try {
-    const tokens = await freshTokens(deps, grants, grant, grant.current);
-    const input = { profile: grant.profile, node: node.vpnId };
-    const config = await deps.portal.connect(tokens, input);
-    const issuedAt = deps.clock.now();
-    await grants.save({ ...grant, current: tokens, issuedAt, expiresAt: config.expiresAt });
-    return { config, reclaimed: undefined };
-  } catch (error) {
-    if (!isV6Error(error, 'V6_PORTAL_TOKEN', 'V6_PORTAL_NO_PROFILE')) throw error;
-    deps.logger.info('The authorization of the node has ended: asking for a new one', {
-      node: node.id,
-      code: error.code,
-    });
-    return issueNew(deps, grants, node);
-  }
-}
-
-async function freshTokens(
-  deps: VpnServiceDeps,
-  grants: Grants,
-  grant: Grant,
-  tokens: PortalTokens,
-): Promise<PortalTokens> {
-  if (isFresh(tokens, deps.clock)) return tokens;
-  const fresh = await deps.portal.refresh(tokens);
-  // The old refresh token is used up: stored before anything else can fail.
-  await grants.save({ ...grant, current: fresh });
-  return fresh;
-}

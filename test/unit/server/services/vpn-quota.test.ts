@@ -10,7 +10,7 @@ const lease = (nodeId: number): fc.Arbitrary<HeldLease> =>
   fc.record({
     nodeId: fc.constant(nodeId),
     nodeName: fc.constant(`node-${nodeId}`),
-    configurations: fc.integer({ min: 1, max: 2 }),
+    configurations: fc.integer({ min: 0, max: 2 }),
     issuedAt: fc.option(
       fc.date({ min: new Date(+NOW - 90 * GRACE_MS), max: NOW, noInvalidDate: true }),
       {
@@ -84,6 +84,21 @@ describe('the plan of a quota', () => {
         expect(planQuota(input).kind).toBe('room');
       }),
     );
+  });
+
+  it('has nothing to replace for a node that holds nothing any more', () => {
+    const lease = (nodeId: number, configurations: number): HeldLease => ({
+      nodeId,
+      nodeName: `node-${nodeId}`,
+      configurations,
+      issuedAt: NOW,
+      expiresAt: undefined,
+      isOnline: true,
+      lastSeenAt: NOW,
+    });
+    const leases = [lease(1, 0), lease(2, 1), lease(3, 1), lease(4, 1)];
+    const input = { limit: 3, leases, nodeId: 1, now: NOW, graceMs: GRACE_MS, isInUse: false };
+    expect(planQuota(input).kind).toBe('full');
   });
 
   it('takes from who has been away the longest', () => {
