@@ -27,10 +27,10 @@ export interface Issued {
   readonly reclaimed: { readonly node: number; readonly name: string } | undefined;
 }
 
-/** Throws V6_VPN_REVOKED. */
-export async function refuseRevoked(grants: Grants, node: NodeRecord): Promise<void> {
+/** The node's grant. Throws V6_VPN_REVOKED. */
+export async function refuseRevoked(grants: Grants, node: NodeRecord): Promise<Grant | undefined> {
   const grant = await grants.find(node.id);
-  if (grant?.revokedAt === undefined) return;
+  if (grant?.revokedAt === undefined) return grant;
   throw new V6Error(
     'V6_VPN_REVOKED',
     `An administrator of the server took the VPN from the node ${node.name} at ${grant.revokedAt.toISOString()}`,

@@ -67,12 +67,14 @@ export function createVpnService(deps: VpnServiceDeps): VpnService {
 
   const answering = (kind: 'new' | 'renewed', node: NodeRecord, work: () => Promise<Issued>) =>
     inTurn(node.id, async () => {
-      await refuseRevoked(grants, node);
+      const held = await refuseRevoked(grants, node);
       const now = deps.clock.now().getTime();
       // They hold private keys: none stays longer than it must.
       for (const [id, { at }] of answers) if (now - at >= SAME_ANSWER_MS) answers.delete(id);
       const last = answers.get(node.id);
-      if (last?.kind === kind) return last.answer;
+      // Another process may have ended it meanwhile, or given another one out.
+      const isHeld = held?.current !== undefined && +(held.issuedAt ?? 0) <= (last?.at ?? 0);
+      if (last?.kind === kind && isHeld) return last.answer;
       if (!attempts.take(String(node.id))) {
         throw new V6Error('V6_REQUEST_RATE', 'This node asked for too many client configs', {
           hints: ['Wait a minute.'],
