@@ -31,7 +31,7 @@ export function createBatches<T>(
     new Promise((resolve, reject) => {
       waiting.push({
         item,
-        end: (error) => (error === undefined ? resolve() : reject(error as Error)),
+        end: (error) => (error === undefined ? resolve() : reject(error)),
       });
       if (!isUnderWay) void run();
     });

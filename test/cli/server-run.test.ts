@@ -33,7 +33,7 @@ describe('v6 server run', () => {
   });
 
   it('refuses a database that it does not know, without its password', async () => {
-    const { status, failure } = await runOn('uri: postgresql://user:hidden@host/name\n');
+    const { status, failure } = await runOn('uri: mysql://user:hidden@host/name\n');
     expect([status, failure.error.code]).toStrictEqual([78, 'V6_CONFIG_INVALID']);
     expect(JSON.stringify(failure)).not.toContain('hidden');
   });

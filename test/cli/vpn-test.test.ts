@@ -209,9 +209,12 @@ describe('v6 vpn test', () => {
       'V6_USAGE',
     ],
     [
-      'an encrypted collaboration',
+      'an encrypted collaboration without a private key',
       [],
-      () => server.collaborations.splice(0, 1, { id: 1, name: 'secret', encrypted: true }),
+      () => {
+        addNodes(1);
+        server.collaborations.splice(0, 1, { id: 1, name: 'secret', encrypted: true });
+      },
       78,
       'V6_TEST_ENCRYPTED',
     ],
