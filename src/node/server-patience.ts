@@ -15,6 +15,11 @@ export function isServerAway(error: unknown): boolean {
   return isV6Error(error, 'V6_SERVER_ANSWER') ? status >= 500 : AWAY.has(status);
 }
 
+/** True when the server tried and failed: perhaps it can the next time, perhaps never. */
+export function hasServerFailed(error: unknown): boolean {
+  return isV6Error(error) && error.details.status === 500;
+}
+
 export interface Patience {
   readonly clock: Clock;
   readonly logger: Logger;
@@ -22,13 +27,15 @@ export interface Patience {
 
 /**
  * Asks until the server answers: with ever longer pauses while it is away, at once with the error when it refuses. Only for
- * what may be repeated. Rejects with the signal's reason when that aborts.
+ * what may be repeated. Rejects with the signal's reason when that aborts. `isWorthAsking` decides otherwise which errors are
+ * asked again.
  */
 export async function untilAnswered<T>(
   { clock, logger }: Patience,
   what: string,
   signal: AbortSignal,
   ask: () => Promise<T>,
+  isWorthAsking: (error: unknown) => boolean = isServerAway,
 ): Promise<T> {
   for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
     signal.throwIfAborted();
@@ -36,7 +43,7 @@ export async function untilAnswered<T>(
       return await ask();
     } catch (error) {
       signal.throwIfAborted();
-      if (!isServerAway(error)) throw error;
+      if (!isWorthAsking(error)) throw error;
       logger.warn('The coordination server does not answer; asking again', {
         what,
         pauseMs,

@@ -1,7 +1,7 @@
 import { toV6Error } from '../../core/errors.ts';
 import type { RunPatch } from '../interfaces/coordinator.ts';
 import type { EndStatus } from '../interfaces/run-files.ts';
-import { untilAnswered } from '../server-patience.ts';
+import { hasServerFailed, isServerAway, untilAnswered } from '../server-patience.ts';
 import { resultOwner } from './initiator.ts';
 import type { RunContext } from './run-context.ts';
 import { failureNote, type RunEnding } from './run-ending.ts';
@@ -34,6 +34,19 @@ export async function finishRun(
   deps.logger.info('A run ended', { run: id, task: context.open.task.id, status });
 }
 
+/** Times that a server which fails at the end of a run is told it again: a bit more than three minutes. */
+const FAILURES_MAX = 20;
+
+/** A result is not thrown away for one failure of the server, and its run holds nobody up for good either. */
+function aWhileLonger(): (error: unknown) => boolean {
+  let failures = 0;
+  return (error) => {
+    if (isServerAway(error)) return true;
+    failures += 1;
+    return hasServerFailed(error) && failures <= FAILURES_MAX;
+  };
+}
+
 interface Report {
   /** The server has acknowledged the end, or will not hear of it. */
   readonly isTold: boolean;
@@ -52,10 +65,18 @@ async function report(
     if (context.isClosed) return { isTold: true, status };
     const patch = await seal(context, ending, signal);
     ({ status } = patch);
-    await untilAnswered(deps, 'end of a run', signal, () => deps.runs.patch(id, patch, signal));
+    const tell = () => deps.runs.patch(id, patch, signal);
+    await untilAnswered(deps, 'end of a run', signal, tell, aWhileLonger());
     return { isTold: true, status };
   } catch (error) {
     if (signal.aborted) return { isTold: false, status };
+    if (hasServerFailed(error)) {
+      context.warn(
+        'The server fails at the end of a run; the next start of the node tells it again',
+        error,
+      );
+      return { isTold: false, status };
+    }
     deps.logger.info('The server did not take the end of a run', { run: id, error });
     return { isTold: true, status };
   }

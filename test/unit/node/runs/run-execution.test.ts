@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { V6Error } from '../../../../src/core/errors.ts';
 import { decodeEnv } from '../../../../src/core/protocol/algorithm-env.ts';
 import { tokenFor } from '../../../fakes/coordinator.ts';
 import { NodeWorld, nodeConfig } from '../../../fakes/node-world.ts';
@@ -13,6 +14,21 @@ const nothingIsHeld = (world: NodeWorld): void => {
   expect(world.slots.uses().filter(({ run }) => run !== null)).toEqual([]);
   expect(world.coordinator.ports).toEqual([]);
 };
+
+/** The server answers 500 to so many ends of this run, or of any. */
+function stumbleOver({ coordinator }: NodeWorld, times: number, only?: number) {
+  const stumbles = { count: 0 };
+  const tell = coordinator.runs.patch.bind(coordinator.runs);
+  coordinator.runs.patch = async (id, changes, signal) => {
+    const isMeant = only === undefined || only === id;
+    if (isMeant && changes.finishedAt !== undefined && stumbles.count < times) {
+      stumbles.count += 1;
+      throw new V6Error('V6_SERVER_REFUSED', 'an error', { details: { status: 500 } });
+    }
+    await tell(id, changes, signal);
+  };
+  return stumbles;
+}
 
 describe('a run', () => {
   it('goes from lease over registration and port map to the container, and gives all of it back', async () => {
@@ -218,6 +234,32 @@ describe('a run', () => {
     await world.settle();
     expect(run).toMatchObject({ status: 'completed', ends: 1 });
     nothingIsHeld(world);
+  });
+
+  it('tells its end again when the server stumbles over it, and keeps its result', async () => {
+    const world = await new NodeWorld().ready();
+    const run = world.coordinator.add({ image: 'echo:1' });
+    await world.sync();
+    const stumbles = stumbleOver(world, 3);
+    world.engine.end(world.container(run.id), 0);
+    for (let i = 0; i < 5; i += 1) await world.clock.turn(15_000);
+    await world.settle();
+    expect(stumbles.count).toBe(3);
+    expect(run).toMatchObject({ status: 'completed', ends: 1, result: expect.any(String) });
+    nothingIsHeld(world);
+  });
+
+  it('leaves its end to the next daemon when the server always stumbles, and makes room for others', async () => {
+    const world = await new NodeWorld({ config: { maxRuns: 1 } }).ready();
+    const [run, next] = [1, 2].map(() => world.coordinator.add({ image: 'echo:1' }));
+    await world.sync();
+    stumbleOver(world, Infinity, run?.id);
+    world.engine.end(world.container(run?.id ?? 0), 0);
+    for (let i = 0; i < 40; i += 1) await world.clock.turn(15_000);
+    await world.settle();
+    expect(world.files.records.get(run?.id ?? 0)?.outcome?.status).toBe('completed');
+    expect(world.files.folders.has(run?.id ?? 0)).toBe(true);
+    expect(world.isRunning(next?.id ?? 0)).toBe(true);
   });
 
   it('keeps the logs to itself where the node does not share them', async () => {
