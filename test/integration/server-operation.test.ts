@@ -114,6 +114,19 @@ describe('a graceful stop', () => {
     expect(await running.stop()).toBe(0);
     expect(performance.now() - began).toBeLessThan(8000);
   });
+
+  it('ends at once at a second signal, of either kind', async () => {
+    const running = await start();
+    const heard = listen(running.port, await rootToken(running), 'websocket');
+    sockets.push(heard);
+    await until('a socket', LIMIT_MS, () => heard.socket.connected);
+    await slowRequest(running, await rootToken(running));
+    void running.signal('SIGTERM');
+    await until('the cut', LIMIT_MS, () => heard.names.includes('disconnect'));
+    const began = performance.now();
+    expect(await running.signal('SIGINT')).toBe(-1);
+    expect(performance.now() - began).toBeLessThan(2000);
+  });
 });
 
 describe('/health', () => {

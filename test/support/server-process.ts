@@ -18,6 +18,8 @@ export interface ServerProcess {
   stop(): Promise<number>;
   /** SIGKILL, without a word to anybody. */
   kill(): Promise<void>;
+  /** Resolves with the exit status; -1 when a signal ended it. */
+  signal(name: NodeJS.Signals): Promise<number>;
 }
 
 /** `v6 server run` as a process of its own, on loopback, with all its files in `folder`. Resolves when it is ready. */
@@ -47,6 +49,10 @@ export async function startServerProcess(
     output: () => text,
     stop: () => {
       child.kill('SIGTERM');
+      return exited;
+    },
+    signal: (name) => {
+      child.kill(name);
       return exited;
     },
     kill: async () => {
