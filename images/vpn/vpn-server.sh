@@ -1,7 +1,8 @@
 #!/bin/dash
 # VPN server: rules first, then openvpn, started again when it ends. Runs under tini.
-# VPN_NET, VPN_PORT, VPN_PROTOCOL: what the rules are about. /vpn holds the configuration (read-only), /run/vpn the
-# management socket. No secret is in the environment or on a command line.
+# VPN_NET, VPN_PORT, VPN_PROTOCOL: what the rules are about. VPN_CONFIGS: names of the configurations in /vpn (read-only),
+# one openvpn process each; default server.conf. /run/vpn holds the management sockets. No secret is in the environment or on
+# a command line.
 set -eu
 
 lib=$(dirname "$0")
@@ -16,20 +17,30 @@ fi
 # which may run under another user id.
 umask 0
 
-child=
-stopping=
-stop() {
-	stopping=1
-	# openvpn tells its clients to connect anew elsewhere (explicit-exit-notify) and ends
-	[ -z "$child" ] || kill -TERM "$child" 2>/dev/null || true
-}
-trap stop TERM INT
-
-while [ -z "$stopping" ]; do
-	openvpn --config /vpn/server.conf &
-	child=$!
-	# a signal ends wait early: wait until the process itself has ended
-	while kill -0 "$child" 2>/dev/null; do wait "$child" || true; done
+# One openvpn process, started again when it ends.
+keep() {
 	child=
-	[ -n "$stopping" ] || sleep "${VPN_PAUSE:-1}" || true
+	stopping=
+	# openvpn tells its clients to connect anew elsewhere (explicit-exit-notify) and ends
+	trap 'stopping=1; [ -z "$child" ] || kill -TERM "$child" 2>/dev/null || true' TERM INT
+	while [ -z "$stopping" ]; do
+		openvpn --config "/vpn/$1" &
+		child=$!
+		# a signal ends wait early: wait until the process itself has ended
+		while kill -0 "$child" 2>/dev/null; do wait "$child" || true; done
+		child=
+		[ -n "$stopping" ] || sleep "${VPN_PAUSE:-1}" || true
+	done
+}
+
+keepers=
+# shellcheck disable=SC2086
+stop() { kill -TERM $keepers 2>/dev/null || true; }
+trap stop TERM INT
+for config in ${VPN_CONFIGS:-server.conf}; do
+	keep "$config" &
+	keepers="$keepers $!"
+done
+for keeper in $keepers; do
+	while kill -0 "$keeper" 2>/dev/null; do wait "$keeper" || true; done
 done

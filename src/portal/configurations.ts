@@ -4,13 +4,14 @@ import { V6Error } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
 import { addressAt } from '../core/net/ipv4.ts';
 import { renderClientConfig } from './client-config.ts';
+import { beyondLimit, createAddressChanges } from './foreign-ways.ts';
 import type { CertificateMaker, KeyedCertificate } from './interfaces/certificates.ts';
 import type { PortalFiles } from './interfaces/files.ts';
 import type { RevokedNode } from './interfaces/portal-admin.ts';
 import type { Authorization, Ended, LeaseStore } from './interfaces/store.ts';
 import type { VpnServerControl } from './interfaces/vpn-server.ts';
 import { randomHex } from './secrets.ts';
-import { nodeCapacity, renderClientEntry } from './server-config.ts';
+import { nodeCapacity, POOL_ENTRY, renderClientEntry } from './server-config.ts';
 import { type EmbeddedPortalSettings, nodeOffsets, type PortalPaths } from './settings.ts';
 
 /** How long a live session may go on after its node got a new certificate, in ms: time to bring the new one up. */
@@ -45,10 +46,12 @@ export interface ConnectInput {
 export class Configurations {
   readonly #deps: ConfigurationDeps;
   readonly #replaced = new Map<string, { readonly until: number; readonly successor: string }>();
+  readonly #changeAddresses: ReturnType<typeof createAddressChanges>;
   #queue: Promise<unknown> = Promise.resolve();
 
   constructor(deps: ConfigurationDeps) {
     this.#deps = deps;
+    this.#changeAddresses = createAddressChanges(deps);
   }
 
   /** A new client config for the node; what it held before ends. Throws V6_PORTAL_QUOTA when no address is free. */
@@ -64,10 +67,18 @@ export class Configurations {
         notBefore: new Date(now.getTime() - BACKDATED_MS),
         notAfter: input.authorization.expiresAt,
       });
-      const owner = ownerOf(input);
-      const offset = this.#reserve(owner, input.node === undefined);
+      const limit = settings.testModes?.maxActiveConfigurations;
+      const isOwner = input.node !== undefined && limit === undefined;
+      const owner = ownerOf({ ...input, node: isOwner ? input.node : undefined });
+      for (const oldest of limit === undefined
+        ? []
+        : beyondLimit(this.#deps.store.list(), owner, limit)) {
+        await this.#forget(this.#deps.store.endOwner(oldest) ?? []);
+        this.#deps.store.removeOwner(oldest);
+      }
+      const offset = this.#reserve(owner, !isOwner);
       const file = path.join(paths.clientConfigs, commonName);
-      await files.write(file, renderClientEntry(settings.subnet, offset));
+      await files.write(file, this.#entryOf(offset));
       const ended = this.#deps.store.certify(owner, {
         commonName,
         authorizationId: input.authorization.id,
@@ -120,7 +131,7 @@ export class Configurations {
   /** Makes the files of the VPN server those of the store, exactly: at start, after a crash in between. */
   restoreEntries(): Promise<void> {
     return this.#oneAtATime(async () => {
-      const { store, files, paths, settings } = this.#deps;
+      const { store, files, paths } = this.#deps;
       await files.ensureFolder(paths.clientConfigs);
       const wanted = new Map(
         store
@@ -134,7 +145,7 @@ export class Configurations {
       }
       for (const [name, offset] of wanted) {
         const file = path.join(paths.clientConfigs, name);
-        const text = renderClientEntry(settings.subnet, offset);
+        const text = this.#entryOf(offset);
         if ((await files.read(file)) !== text) await files.write(file, text);
       }
     });
@@ -146,12 +157,13 @@ export class Configurations {
    */
   sweep(): Promise<void> {
     return this.#oneAtATime(async () => {
-      const { store, control, clock, logger } = this.#deps;
+      const { store, control, clock, logger, settings } = this.#deps;
       await this.#removeEntries(store.purge(clock.now()));
       const now = clock.now().getTime();
       const valid = new Set(store.list().flatMap((lease) => lease.certificate?.commonName ?? []));
       const sessions = await control.sessions();
       const connected = new Set(sessions.map(({ commonName }) => commonName));
+      if (settings.testModes?.changesAddresses) await this.#changeAddresses(store.list(), sessions);
       for (const [name, { until }] of this.#replaced) {
         if (until <= now && !connected.has(name)) this.#replaced.delete(name);
       }
@@ -166,6 +178,11 @@ export class Configurations {
         });
       }
     });
+  }
+
+  #entryOf(offset: number): string {
+    const { subnet, testModes } = this.#deps.settings;
+    return testModes?.hasTwoSlices ? POOL_ENTRY : renderClientEntry(subnet, offset);
   }
 
   #reserve(owner: string, anonymous: boolean): number {

@@ -3,6 +3,7 @@ import { BRIDGE_PREFIX, bridgeName, labelsFor, names, type Scope } from '../core
 import { addressAt, type Cidr } from '../core/net/ipv4.ts';
 import { SERVER_FOLDERS } from './server-config.ts';
 import { type EmbeddedPortalSettings, type PortalPlacement, portalPaths } from './settings.ts';
+import { serverProcesses } from './test-modes.ts';
 
 /** Label with a hash of what a container was made from: another hash, another container. */
 export const SETTINGS_LABEL = 'v6.settings';
@@ -49,6 +50,8 @@ export function vpnServerContainer(input: ContainerInput): ContainerSpec {
   const { scope, settings, placement, owner } = input;
   const { publish } = placement;
   const paths = portalPaths(settings);
+  const processes = serverProcesses(settings);
+  const protocols = processes.map(({ protocol }) => protocol);
   return {
     name: names.vpnServer(scope),
     image: input.image,
@@ -62,7 +65,9 @@ export function vpnServerContainer(input: ContainerInput): ContainerSpec {
     env: {
       VPN_NET: settings.subnet,
       VPN_PORT: String(settings.vpn.port),
-      VPN_PROTOCOL: settings.vpn.protocol,
+      // A set of nft where there are two.
+      VPN_PROTOCOL: protocols.length === 1 ? (protocols[0] ?? '') : `{ ${protocols.join(', ')} }`,
+      VPN_CONFIGS: processes.map(({ configName }) => configName).join(' '),
     },
     tmpfs: ['/tmp', '/run/lock'],
     devices: ['/dev/net/tun'],
@@ -79,7 +84,9 @@ export function vpnServerContainer(input: ContainerInput): ContainerSpec {
     restart: 'unless-stopped',
     pids: 64,
     stopTimeoutSeconds: 5,
-    publish: publishPort(publish?.address, publish?.vpn, settings.vpn.port, settings.vpn.protocol),
+    publish: protocols.flatMap((protocol) =>
+      publishPort(publish?.address, publish?.vpn, settings.vpn.port, protocol),
+    ),
   };
 }
 

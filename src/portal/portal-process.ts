@@ -1,3 +1,4 @@
+import path from 'node:path';
 import type { FastifyInstance } from 'fastify';
 import type { Clock } from '../core/clock.ts';
 import { isV6Error, V6Error } from '../core/errors.ts';
@@ -15,6 +16,8 @@ import { LoginLimiter } from './login-limiter.ts';
 import { hashPassword, verifyPassword } from './passwords.ts';
 import { type PrepareDeps, prepareKeys, writeServerConfig } from './prepare.ts';
 import { type EmbeddedPortalSettings, portalPaths } from './settings.ts';
+import { joinControls } from './several-controls.ts';
+import { serverProcesses } from './test-modes.ts';
 
 /** How often the portal looks for sessions that must end, in ms. */
 export const SWEEP_MS = 3000;
@@ -56,7 +59,10 @@ export async function startPortalProcess(deps: PortalProcessDeps): Promise<Runni
   const undo: (() => unknown)[] = [() => store.close()];
   try {
     await ensureAccount(store, settings.account.user, password);
-    const control = deps.openControl(paths.managementSocket);
+    const sockets = serverProcesses(settings).map(({ socketName }) => socketName);
+    const control = joinControls(
+      sockets.map((name) => deps.openControl(path.join(paths.vpnRun, name))),
+    );
     undo.push(() => control.close());
     const configurations = new Configurations({ ...deps, store, paths, control, ...keys });
     await configurations.restoreEntries();

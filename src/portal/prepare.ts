@@ -6,6 +6,7 @@ import type { PortalFiles } from './interfaces/files.ts';
 import { renderServerConfig } from './server-config.ts';
 import type { EmbeddedPortalSettings, PortalPaths } from './settings.ts';
 import { renderStaticKey, STATIC_KEY_BYTES } from './static-key.ts';
+import { serverProcesses } from './test-modes.ts';
 
 const YEAR_MS = 365 * 24 * 3600_000;
 /** The authority lives ten years (eduVPN `caExpiry`); nothing that it signs outlives it. */
@@ -61,8 +62,12 @@ export async function writeServerConfig(
   settings: EmbeddedPortalSettings,
   paths: PortalPaths,
 ): Promise<void> {
-  const text = renderServerConfig({ subnet: settings.subnet, ...settings.vpn });
-  if ((await files.read(paths.serverConfig)) !== text) await files.write(paths.serverConfig, text);
+  for (const { configName, hasPool, ...process } of serverProcesses(settings)) {
+    const pool = hasPool ? { network: settings.subnet } : undefined;
+    const text = renderServerConfig({ port: settings.vpn.port, ...process, pool });
+    const file = path.join(paths.vpnServer, configName);
+    if ((await files.read(file)) !== text) await files.write(file, text);
+  }
 }
 
 async function ensureServer(

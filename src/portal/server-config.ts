@@ -11,6 +11,12 @@ export interface ServerConfigInput {
   readonly subnet: Cidr;
   readonly port: number;
   readonly protocol: 'udp' | 'tcp';
+  /** Default tun0. */
+  readonly device?: string;
+  /** Default management.sock. */
+  readonly socketName?: string;
+  /** It gives out addresses of the subnet by itself, and tells clients that the rest of this network is behind it too. */
+  readonly pool?: { readonly network: Cidr } | undefined;
 }
 
 /**
@@ -18,7 +24,8 @@ export interface ServerConfigInput {
  * filter; fixed addresses come from one file per certificate, and `ccd-exclusive` makes that file the licence to connect:
  * without it the client gets AUTH_FAILED at once, so a revocation needs no list that could expire.
  */
-export function renderServerConfig({ subnet, port, protocol }: ServerConfigInput): string {
+export function renderServerConfig(input: ServerConfigInput): string {
+  const { subnet, port, protocol, device = 'tun0', socketName = 'management.sock', pool } = input;
   const network = addressAt(subnet, 0);
   const { first, last } = nodeOffsets(subnet);
   return `${[
@@ -26,11 +33,14 @@ export function renderServerConfig({ subnet, port, protocol }: ServerConfigInput
     `port ${port}`,
     // IPv4 only: the rules around the tunnel know no IPv6.
     `proto ${protocol === 'udp' ? 'udp4' : 'tcp4-server'}`,
-    'dev tun0',
+    `dev ${device}`,
     'dev-type tun',
     'topology subnet',
     // No pool: whoever has no fixed address has none.
-    `server ${network} ${netmaskOf(subnet)} nopool`,
+    `server ${network} ${netmaskOf(subnet)}${pool === undefined ? ' nopool' : ''}`,
+    ...(pool === undefined
+      ? []
+      : [`push "route ${addressAt(pool.network, 0)} ${netmaskOf(pool.network)}"`]),
     `max-clients ${last - first + 1}`,
     `client-config-dir ${SERVER_FOLDERS.config}/ccd`,
     'ccd-exclusive',
@@ -54,11 +64,14 @@ export function renderServerConfig({ subnet, port, protocol }: ServerConfigInput
       ? ['fast-io', 'explicit-exit-notify 1', 'push "explicit-exit-notify 1"']
       : ['tcp-nodelay']),
     'script-security 0',
-    `management ${SERVER_FOLDERS.run}/management.sock unix`,
+    `management ${SERVER_FOLDERS.run}/${socketName} unix`,
     // 3 would log each question on the management socket.
     'verb 2',
   ].join('\n')}\n`;
 }
+
+/** One client's file in `ccd` where the VPN server has a pool: it may connect, and no more is said. */
+export const POOL_ENTRY = '# any address\n';
 
 /** One client's file in `ccd`, named after its certificate's common name: its fixed address. */
 export function renderClientEntry(subnet: Cidr, offset: number): string {

@@ -3,6 +3,7 @@ import type { Context } from '../core/context.ts';
 import { V6Error } from '../core/errors.ts';
 import { type Cidr, type Ipv4, parseCidr, rangeOf } from '../core/net/ipv4.ts';
 import { isRecord } from '../core/protocol/json.ts';
+import { checkTestModes, type PortalTestModes } from './test-modes.ts';
 
 /** Where clients find the VPN server: one `remote` line of a client config. */
 export interface PortalRemote {
@@ -43,6 +44,8 @@ export interface EmbeddedPortalSettings {
   readonly vpn: { readonly port: number; readonly protocol: 'udp' | 'tcp' };
   /** How the containers were placed: for the next start, which keeps what its flags leave out. */
   readonly placement?: PortalPlacement;
+  /** Ways of other portals, for tests. */
+  readonly testModes?: PortalTestModes;
 }
 
 /** The network of the two containers, and what of them the host publishes. */
@@ -82,7 +85,6 @@ export function portalPaths(folders: { readonly dataDir: string; readonly runDir
     authorityKey: path.join(folders.dataDir, 'ca', 'ca.key'),
     /** All that the VPN server's container sees, read-only. */
     vpnServer,
-    serverConfig: path.join(vpnServer, 'server.conf'),
     serverAuthority: path.join(vpnServer, 'ca.crt'),
     serverCertificate: path.join(vpnServer, 'server.crt'),
     serverKey: path.join(vpnServer, 'server.key'),
@@ -91,7 +93,6 @@ export function portalPaths(folders: { readonly dataDir: string; readonly runDir
     adminSocket: path.join(folders.runDir, 'admin.sock'),
     /** Shared by the two containers. */
     vpnRun: path.join(folders.runDir, 'vpn'),
-    managementSocket: path.join(folders.runDir, 'vpn', 'management.sock'),
   } as const;
 }
 
@@ -184,6 +185,7 @@ export function parseSettings(text: string, file: string): EmbeddedPortalSetting
     });
   }
   parseVpnSubnet(settings.subnet);
+  checkTestModes(settings.testModes);
   return settings;
 }
 

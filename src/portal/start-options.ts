@@ -11,6 +11,7 @@ import {
   parsePortalUrl,
   parseVpnSubnet,
 } from './settings.ts';
+import { checkTestModes, type PortalTestModes } from './test-modes.ts';
 
 /** What `v6 portal start` can be told. What is left out stays as it was at the last start, or gets its default. */
 export interface StartPortalOptions {
@@ -44,6 +45,8 @@ export interface StartPortalOptions {
       }
     | undefined;
   readonly sessionExpirySeconds?: number | undefined;
+  /** Ways of other portals, for tests; no flag leads here. */
+  readonly testModes?: PortalTestModes | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -72,6 +75,7 @@ export function planSettings(
   const { context, client } = options;
   const url = planUrl(options, before, placement);
   const remotes = planRemotes(options, before, placement, url);
+  const testModes = checkTestModes(options.testModes ?? before?.testModes);
   return {
     version: 1,
     url,
@@ -92,8 +96,12 @@ export function planSettings(
         parseRedirectUri,
       ),
     },
-    vpn: { port: VPN_PORT, protocol: protocolOf(remotes) },
+    vpn: {
+      port: VPN_PORT,
+      protocol: testModes?.hasTwoSlices ? 'udp' : protocolOf(remotes),
+    },
     placement,
+    ...(testModes === undefined ? {} : { testModes }),
   };
 }
 

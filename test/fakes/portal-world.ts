@@ -130,6 +130,7 @@ export interface PortalWorldOptions {
   readonly url?: string;
   readonly sessionExpirySeconds?: number;
   readonly remotes?: EmbeddedPortalSettings['remotes'];
+  readonly testModes?: EmbeddedPortalSettings['testModes'];
 }
 
 export interface PortalWorld {
@@ -251,5 +252,6 @@ function settingsOf(options: PortalWorldOptions): EmbeddedPortalSettings {
       redirectUris: ['http://localhost'],
     },
     vpn: { port: 1194, protocol: 'udp' },
+    ...(options.testModes === undefined ? {} : { testModes: options.testModes }),
   };
 }

@@ -7,7 +7,7 @@ import type { EmbeddedPortalSettings } from '../settings.ts';
 import { formOf, PREFIX, sendJson } from './exchange.ts';
 
 export interface ApiDeps {
-  readonly settings: Pick<EmbeddedPortalSettings, 'url' | 'profile'>;
+  readonly settings: Pick<EmbeddedPortalSettings, 'url' | 'profile' | 'testModes'>;
   readonly authorizations: Authorizations;
   readonly configurations: Configurations;
 }
@@ -42,7 +42,9 @@ export function addApiRoutes(app: FastifyInstance, deps: ApiDeps): void {
       // What it behaves like; the suffix is ours, as packages have one.
       v: '3.4.1-v6',
       // Ours: eduVPN says it nowhere. 0 is no limit but the number of addresses.
-      v6: { max_active_configurations: 0 },
+      ...(deps.settings.testModes?.maxActiveConfigurations === undefined
+        ? { v6: { max_active_configurations: 0 } }
+        : {}),
     }),
   );
   app.all(`${API}/*`, async (request, reply) => {
