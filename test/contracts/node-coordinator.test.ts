@@ -274,6 +274,14 @@ describe('the node against a Python server', () => {
     expect(server.sent[1]).toBe('GET /api/run?state=open&page=2');
   });
 
+  it('reads the other runs although one has its input in a blob store', async () => {
+    const { runs } = await connect();
+    const run = (id: number) => ({ id, status: 'pending', task: { id, image: 'echo:1' } });
+    const elsewhere = { ...run(1), input: 'a name', blob_storage_used: true };
+    server.reply = () => [200, { data: [elsewhere, { ...run(2), input: 'YQ==' }], links: {} }];
+    expect(await runs.listOpen()).toMatchObject([{ id: 1, isInBlobStore: true }, { id: 2 }]);
+  });
+
   it('renews its token before the end, with the refresh token and not with the key', async () => {
     server.lifeSeconds = 1;
     const { vpn } = await connect();

@@ -238,12 +238,11 @@ function parseOpenRun(value: unknown): OpenRun {
   const task = isRecord(run.task) ? run.task : {};
   if (typeof run.id !== 'number' || typeof task.id !== 'number' || typeof task.image !== 'string')
     throw badAnswer('GET /run', 'has a run without id, task or image');
-  if (run.blob_storage_used === true)
-    throw badAnswer('GET /run', 'refers to blob storage, which this node does not read yet');
   return {
     id: run.id,
     status: parseStatus(run.status),
     input: textOf(run.input),
+    isInBlobStore: run.blob_storage_used === true,
     startedAt: typeof run.started_at === 'string' ? run.started_at : null,
     // Python servers and ours send the whole task; what we read of it was looked at above or is checked where it is used.
     task: { ...task, databases: databasesOf(task.databases) } as unknown as Task,

@@ -42,6 +42,8 @@ export interface OpenRun {
   readonly status: RunStatus;
   /** base64 */
   readonly input: string;
+  /** The input is only the name of a blob (Python servers since 4.13 with `large_result_store`), which this node cannot read. */
+  readonly isInBlobStore?: boolean;
   readonly startedAt: string | null;
   readonly task: Task;
 }

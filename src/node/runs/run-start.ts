@@ -22,6 +22,7 @@ export async function startRun(context: RunContext): Promise<void> {
   const startedAt = deps.clock.now();
   await context.tell({ status: 'initializing', startedAt });
   await checkPolicy(context, image);
+  if (open.isInBlobStore === true) throw inputElsewhere();
   const input = deps.payloads.open(open.input, `the input of run ${id}`);
   context.enter('pulling');
   const found = await context.as('non-existing Docker image', () =>
@@ -59,6 +60,18 @@ export async function startRun(context: RunContext): Promise<void> {
   await context.tell({ status: 'active', startedAt, ...(head === '' ? {} : { log: head }) });
   context.emit('active');
   context.streamLog({ isContinued: false });
+}
+
+function inputElsewhere(): V6Error {
+  return new V6Error(
+    'V6_RUN_FAILED',
+    'The server keeps the input of this run in a blob store, which this node does not read',
+    {
+      hints: [
+        'Ask the administrator of the server to keep inputs in its database: no large_result_store.',
+      ],
+    },
+  );
 }
 
 /** A run whose container outlived an earlier daemon: it gets back what that daemon held for it. */

@@ -273,6 +273,18 @@ describe('a run', () => {
     expect(run.log).toContain('does not share');
   });
 
+  it('fails with the reason when its input is in a blob store, and its algorithm is never started', async () => {
+    const world = await new NodeWorld().ready();
+    const run = world.coordinator.add({ image: 'echo:1' });
+    const listOpen = world.coordinator.runs.listOpen.bind(world.coordinator.runs);
+    world.coordinator.runs.listOpen = async (task) =>
+      (await listOpen(task)).map((open) => ({ ...open, isInBlobStore: true }));
+    await world.sync();
+    expect(run).toMatchObject({ status: 'failed', ends: 1 });
+    expect(run.log).toContain('blob');
+    expect(world.engine.held().containers).toEqual([]);
+  });
+
   it('reports an exhausted port range with its code', async () => {
     const world = await new NodeWorld().ready();
     for (const protocol of ['tcp', 'udp'] as const)
