@@ -79,6 +79,15 @@ vpn_stop() {
   done
 }
 
+# vpn_replace: go over to the client config that has just been put there. No good-bye: it takes openvpn a second and more, in
+# which nothing goes through, and the server gives the address to whoever comes with the next certificate.
+vpn_replace() {
+  # In this order: entry.sh must not rest between the two, and the one that it starts now must not be the one that ends.
+  pid=$(cat "$V6_RUN/openvpn.pid" 2>/dev/null) || pid=
+  wake
+  [ -z "$pid" ] || kill -KILL "$pid" 2>/dev/null || true
+}
+
 # vpn_kill: end an openvpn that no longer answers; entry.sh starts it again.
 vpn_kill() { kill -KILL "$(cat "$V6_RUN/openvpn.pid")"; }
 

@@ -54,10 +54,9 @@ if [ -n "$V6_VPN_SUBNET" ]; then
   # Without tun0 the VPN's addresses lead nowhere, never to the uplink.
   ip route replace blackhole "$V6_VPN_SUBNET" metric 4000
   if [ -c /dev/net/tun ]; then
-    # A device that outlives openvpn: its route stays, so a restart of openvpn opens no other way.
+    # A device that outlives openvpn: its address and its route stay, so a restart of openvpn opens no other way.
     ip tuntap add dev tun0 mode tun
     ip link set dev tun0 up
-    # eduVPN cuts its range into slices; on-link is only one of them.
     ip route replace "$V6_VPN_SUBNET" dev tun0 metric 100
     has_tun=yes
   else
@@ -87,11 +86,12 @@ pause() {
 }
 
 run_openvpn() {
-  ip addr flush dev tun0 # what a killed openvpn left
   rm -f /mgmt/openvpn.sock
   # Only what a tunnel needs is taken from the server: no routes, no DNS, no IPv6, no options that end or reroute us.
-  openvpn --config /client/client.ovpn --dev tun0 --dev-type tun --disable-dco --script-security 1 \
+  # The client config is rendered by the node and names no script: ours is the only one.
+  openvpn --config /client/client.ovpn --dev tun0 --dev-type tun --disable-dco --script-security 2 \
     --management /mgmt/openvpn.sock unix --explicit-exit-notify 1 --route-noexec \
+    --ifconfig-noexec --up "/usr/local/lib/v6/up.sh $V6_VPN_SUBNET" \
     --pull-filter accept 'ifconfig ' --pull-filter accept 'topology ' --pull-filter accept 'peer-id ' \
     --pull-filter accept 'cipher ' --pull-filter accept 'ping ' --pull-filter accept 'ping-restart ' \
     --pull-filter accept 'protocol-flags ' --pull-filter accept 'key-derivation ' --pull-filter accept 'tun-mtu ' \
@@ -108,6 +108,8 @@ run_openvpn() {
 backoff=1
 while :; do
   if [ "$has_tun" = no ] || [ ! -s /client/client.ovpn ]; then
+    # The address of the last tunnel: nothing follows it.
+    [ "$has_tun" = no ] || ip addr flush dev tun0
     backoff=1
     pause 5
     continue

@@ -151,13 +151,13 @@ class DockerVpnClient implements VpnClient {
       const state = this.#watch.state;
       if (state.kind === 'connected' && this.#credential === text)
         return { answer: Promise.resolve<TunnelOutcome>({ ok: true, address: state.address }) };
-      await this.#takeCredentialAway();
       await this.#setRemotes(remotes);
       this.#watch.expect();
       const answer = this.#watch.outcome();
       this.#credential = text;
       await this.#folder.saveCredential(text);
-      await this.#link.run('wake');
+      // A tunnel that is up is down from here until the next one stands: flows of runs go over it.
+      await this.#link.run('vpn_replace');
       return { answer };
     });
     const limit = this.#deps.clock

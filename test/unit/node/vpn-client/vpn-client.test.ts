@@ -176,7 +176,7 @@ describe('the VPN client of a node', () => {
       '192.0.2.1 1194 udp',
     ]);
     const connecting = client.connect(config, { subnet: SUBNET, limitMs: 5000 });
-    await until('openvpn is called', 5000, () => commands.at(-1) === 'wake');
+    await until('openvpn is called', 5000, () => commands.at(-1) === 'vpn_replace');
     expect(await state('remotes')).toBe('192.0.2.1 udp 1194\n');
     openvpn.open('>STATE:1,CONNECTED,SUCCESS,10.202.0.11,192.0.2.1,1194,,');
     expect(await connecting).toEqual({ ok: true, address: '10.202.0.11' });
