@@ -20,6 +20,8 @@ export interface DemoEnvironment {
   readonly root: string;
   readonly scope: Scope;
   readonly folders: HostFolders;
+  /** Life of the VPN certificates; left out: as it was at the last start, or the portal's default. */
+  readonly sessionExpirySeconds?: number;
 }
 
 /** What `v6 portal status --demo` looks for when no name is given. */
@@ -115,7 +117,8 @@ async function composeHost(engine: Engine): Promise<DemoHost> {
   };
 }
 
-async function composeDemoPortal({ root, scope, folders }: DemoEnvironment): Promise<DemoPortal> {
+async function composeDemoPortal(environment: DemoEnvironment): Promise<DemoPortal> {
+  const { root, scope, folders, sessionExpirySeconds } = environment;
   const portal = await composePortal({ root });
   const { portalFiles } = await import('../adapters/portal-files/portal-files.ts');
   const context = contextFor('portal', PORTAL_NAME, scope, folders);
@@ -128,6 +131,7 @@ async function composeDemoPortal({ root, scope, folders }: DemoEnvironment): Pro
         context,
         subnet: plan.vpnSubnet,
         uplink: { network: uplink, portalAddress, vpnServerAddress },
+        sessionExpirySeconds,
       });
       const block = started.vpn_server;
       return {

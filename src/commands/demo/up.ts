@@ -9,6 +9,7 @@ import { composeDemo } from '../../demo/compose.ts';
 import { prepareDown } from '../../demo/down.ts';
 import type { DemoParts } from '../../demo/parts.ts';
 import { type DemoReport, prepareDemo } from '../../demo/up.ts';
+import { parseDurationSeconds } from '../../portal/settings.ts';
 
 export default class DemoUp extends V6Command<DemoReport> {
   static override summary = 'bring up a whole network on this machine';
@@ -18,6 +19,7 @@ export default class DemoUp extends V6Command<DemoReport> {
     '<%= config.bin %> demo up',
     '<%= config.bin %> demo up --nodes 5',
     '<%= config.bin %> demo up --encrypted',
+    '<%= config.bin %> demo up --session-expiry 3m',
   ];
   static override flags = {
     ...demoFlags,
@@ -25,6 +27,10 @@ export default class DemoUp extends V6Command<DemoReport> {
     encrypted: Flags.boolean({
       description: 'encrypt inputs and results: a private key for each organization',
       default: false,
+    }),
+    'session-expiry': Flags.string({
+      description:
+        'life of the VPN certificates, e.g. 90d, 12h or 3m: to watch how nodes renew them (default 90d)',
     }),
     'server-port': Flags.integer({
       description:
@@ -36,10 +42,14 @@ export default class DemoUp extends V6Command<DemoReport> {
 
   async run(): Promise<DemoReport> {
     const { flags } = await this.parse(DemoUp);
+    const { 'session-expiry': expiry } = flags;
     const parts = await composeDemo({
       root: this.config.root,
       scope: demoScope(flags),
       folders: hostFolders(process.env),
+      ...(expiry === undefined
+        ? {}
+        : { sessionExpirySeconds: parseDurationSeconds(expiry, 'session-expiry') }),
     });
     const report = await withInterrupt((signal) =>
       this.up(parts, {
