@@ -1,6 +1,6 @@
 import { V6Error } from '../../core/errors.ts';
 import type { NodeRecord, RunRecord, TaskRecord } from '../interfaces/records.ts';
-import type { RunFilter } from '../interfaces/store.ts';
+import type { RunFilter, TaskFilter } from '../interfaces/store.ts';
 import { listAll, type TaskServiceDeps } from './tasks.ts';
 
 const WHOLE = { offset: 0, limit: 1000, sort: [] } as const;
@@ -19,9 +19,9 @@ export async function removeTask(deps: TaskServiceDeps, task: TaskRecord): Promi
   await deps.store.tasks.remove(task.id);
 }
 
-/** Ends everything that is open in the tasks of a study. */
-export async function closeStudy(deps: TaskServiceDeps, studyId: number): Promise<void> {
-  const tasks = await listAll((offset) => deps.store.tasks.list({ studyId }, { ...WHOLE, offset }));
+/** Ends everything that is open in these tasks and below them. */
+export async function closeTasks(deps: TaskServiceDeps, filter: TaskFilter): Promise<void> {
+  const tasks = await listAll((offset) => deps.store.tasks.list(filter, { ...WHOLE, offset }));
   for (const task of tasks) await closeTask(deps, task);
 }
 

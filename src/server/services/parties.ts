@@ -12,7 +12,6 @@ export interface PartyServiceDeps {
 }
 
 const ALL = { offset: 0, limit: 1000, sort: [] } as const;
-const ONE = { offset: 0, limit: 1, sort: [] } as const;
 
 /** Throws V6_REQUEST_NOT_FOUND. */
 export async function getOrganization(store: Store, id: number): Promise<OrganizationRecord> {
@@ -85,42 +84,11 @@ export async function changeMembers(
   events.publish({ type: 'members-changed', organizationIds: [...before, ...after] });
 }
 
-/** Throws V6_REQUEST_CONFLICT when something depends on it, unless `withDependents`. */
-export async function removeCollaboration(
-  deps: PartyServiceDeps,
-  { id }: CollaborationRecord,
-  options: { readonly withDependents: boolean },
-): Promise<void> {
-  const { store } = deps;
-  const nodes = await store.nodes.list({ collaborationIds: [id] }, ALL);
-  const tasks = await store.tasks.list({ collaborationIds: [id] }, ONE);
-  const studies = await store.studies.list({ collaborationIds: [id] }, ONE);
-  if (!options.withDependents && nodes.total + tasks.total + studies.total > 0)
-    throw depends('The collaboration has nodes, tasks or studies');
-  await endNodes(deps, nodes.rows);
-  await store.transaction((tx) => tx.collaborations.remove(id));
-}
-
-/** Throws V6_REQUEST_CONFLICT when something depends on it, unless `withDependents`. */
-export async function removeOrganization(
-  deps: PartyServiceDeps,
-  { id }: OrganizationRecord,
-  options: { readonly withDependents: boolean },
-): Promise<void> {
-  const { store, events } = deps;
-  const collaborations = await store.collaborations.ofOrganization(id);
-  const users = await store.users.list({ organizationIds: [id] }, ALL);
-  const tasks = await store.tasks.list({ initOrganizationId: id }, ONE);
-  if (!options.withDependents && collaborations.length + users.total + tasks.total > 0)
-    throw depends('The organization has collaborations, users or tasks');
-  const nodes = await store.nodes.list({ organizationIds: [id] }, ALL);
-  await endNodes(deps, nodes.rows);
-  await store.transaction((tx) => tx.organizations.remove(id));
-  for (const user of users.rows) events.publish({ type: 'account-ended', accountId: user.id });
-}
-
 /** Their VPN is given back and their connections end. */
-async function endNodes(deps: PartyServiceDeps, nodes: readonly NodeRecord[]): Promise<void> {
+export async function endNodes(
+  deps: PartyServiceDeps,
+  nodes: readonly NodeRecord[],
+): Promise<void> {
   for (const node of nodes) {
     await releaseVpn(deps.vpn, node.id);
     deps.events.publish({ type: 'account-ended', accountId: node.id });

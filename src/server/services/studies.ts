@@ -1,7 +1,7 @@
 import { V6Error } from '../../core/errors.ts';
 import type { StudyRecord } from '../interfaces/records.ts';
 import type { Store } from '../interfaces/store.ts';
-import { closeStudy } from './kills.ts';
+import { closeTasks } from './kills.ts';
 import { notFound } from './nodes.ts';
 import { depends, getCollaboration, type PartyServiceDeps } from './parties.ts';
 import type { TaskServiceDeps } from './tasks.ts';
@@ -64,7 +64,7 @@ export async function removeStudy(
     { offset: 0, limit: 1, sort: [] },
   );
   if (tasks.total > 0 && !options.withDependents) throw depends('The study has tasks');
-  await closeStudy(deps, study.id);
+  await closeTasks(deps, { studyId: study.id });
   await deps.store.transaction((tx) => tx.studies.remove(study.id));
 }
 

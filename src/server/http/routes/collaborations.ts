@@ -12,12 +12,8 @@ import type { CollaborationRecord } from '../../interfaces/records.ts';
 import type { Store } from '../../interfaces/store.ts';
 import { moveNode } from '../../services/node-moves.ts';
 import { getNode, removeNode } from '../../services/nodes.ts';
-import {
-  changeMembers,
-  createCollaboration,
-  getCollaboration,
-  removeCollaboration,
-} from '../../services/parties.ts';
+import { changeMembers, createCollaboration, getCollaboration } from '../../services/parties.ts';
+import { removeCollaboration } from '../../services/removals.ts';
 import { callerOf, type Routes } from '../app-types.ts';
 import { flag, id, list, listQuery, name, once, params, pattern } from '../fields.ts';
 import { pageRequest, sendPage } from '../paging.ts';
@@ -98,7 +94,7 @@ function registerReads({ app, store, render }: Routes): void {
   );
 }
 
-function registerWrites({ app, store, events, vpn, render }: Routes): void {
+function registerWrites({ app, store, events, vpn, clock, render }: Routes): void {
   // 200 and not 201: upstream's client and ours read it so.
   app.post('/collaboration', { schema: { body: createBody } }, async (request) => {
     assertGlobal(callerOf(request, 'user'), 'collaboration', 'create');
@@ -128,7 +124,7 @@ function registerWrites({ app, store, events, vpn, render }: Routes): void {
       const user = callerOf(request, 'user');
       const collaboration = await getCollaboration(store, request.params.id);
       assertCanForCollaboration(user, 'collaboration', 'delete', collaboration.id);
-      await removeCollaboration({ store, events, vpn }, collaboration, {
+      await removeCollaboration({ store, events, vpn, clock }, collaboration, {
         withDependents: request.query.delete_dependents,
       });
       return { msg: `Collaboration ${collaboration.id} is deleted` };

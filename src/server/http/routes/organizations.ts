@@ -10,11 +10,8 @@ import {
 } from '../../auth/permissions.ts';
 import type { OrganizationRecord } from '../../interfaces/records.ts';
 import type { OrganizationFields, Store } from '../../interfaces/store.ts';
-import {
-  getOrganization,
-  removeOrganization,
-  sharesCollaboration,
-} from '../../services/parties.ts';
+import { getOrganization, sharesCollaboration } from '../../services/parties.ts';
+import { removeOrganization } from '../../services/removals.ts';
 import { callerOf, type Routes } from '../app-types.ts';
 import { flag, id, list, listQuery, name, once, params, pattern, shortText } from '../fields.ts';
 import { assertFound } from '../filters.ts';
@@ -78,7 +75,7 @@ function registerReads({ app, store, render }: Routes): void {
   });
 }
 
-function registerWrites({ app, store, events, vpn, render }: Routes): void {
+function registerWrites({ app, store, events, vpn, clock, render }: Routes): void {
   app.post('/organization', { schema: { body: createBody } }, async (request, reply) => {
     assertGlobal(callerOf(request, 'user'), 'organization', 'create');
     const created = await store.organizations.create({ ...EMPTY, ...toFields(request.body) });
@@ -112,7 +109,7 @@ function registerWrites({ app, store, events, vpn, render }: Routes): void {
       const organization = await getOrganization(store, request.params.id);
       if (organization.id === user.organizationId)
         throw new V6Error('V6_REQUEST_CONFLICT', 'You cannot delete your own organization');
-      await removeOrganization({ store, events, vpn }, organization, {
+      await removeOrganization({ store, events, vpn, clock }, organization, {
         withDependents: request.query.delete_dependents,
       });
       return { msg: `Organization ${organization.id} is deleted` };

@@ -1,6 +1,6 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { createTask, createWorld, type World } from '../../../support/server-app.ts';
+import { createTask, createWorld, runOf, type World } from '../../../support/server-app.ts';
 
 let world: World;
 beforeEach(async () => {
@@ -239,5 +239,54 @@ describe('users', () => {
     expect((await get(`/user/${world.enno.id}`, world.nora.token)).status).toBe(403);
     const self = await get(`/user/${world.nora.id}?include_permissions=1`, world.nora.token);
     expect(self.body.permissions).toMatchObject({ roles: [5] });
+  });
+});
+
+describe('what still runs for an organization or a collaboration that is deleted', () => {
+  const killsOf = () => world.events.filter((event) => event.type === 'kill');
+
+  it('is ended on the nodes of others', async () => {
+    const task = await createTask(world, [world.south]);
+    const run = await runOf(world, task, world.south);
+    const { status } = await world.call(
+      'DELETE',
+      `/organization/${world.north}?delete_dependents=true`,
+      {
+        token: world.root.token,
+      },
+    );
+    expect(status).toBe(200);
+    expect(killsOf()).toMatchObject([
+      { kill: { collaboration_id: world.trial, kill_list: [{ run_id: run, task_id: task }] } },
+    ]);
+    expect((await world.call('GET', `/run/${run}`, { token: world.root.token })).status).toBe(404);
+  });
+
+  it('is ended before its nodes lose their connection', async () => {
+    const task = await createTask(world);
+    const { status } = await world.call(
+      'DELETE',
+      `/collaboration/${world.trial}?delete_dependents=true`,
+      {
+        token: world.root.token,
+      },
+    );
+    expect(status).toBe(200);
+    const kinds = world.events.map(({ type }) => type);
+    expect(killsOf()).toHaveLength(1);
+    expect(kinds.indexOf('kill')).toBeLessThan(kinds.indexOf('account-ended'));
+    expect((await world.call('GET', `/task/${task}`, { token: world.root.token })).status).toBe(
+      404,
+    );
+  });
+
+  it('goes on when the deletion is refused', async () => {
+    const task = await createTask(world, [world.south]);
+    const path = `/organization/${world.north}`;
+    const refused = await world.call('DELETE', path, { token: world.root.token });
+    expect(refused.status).toBe(400);
+    expect(killsOf()).toStrictEqual([]);
+    const run = await runOf(world, task, world.south);
+    expect(await world.store.runs.find(run)).toMatchObject({ status: 'pending' });
   });
 });
