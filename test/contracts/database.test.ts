@@ -283,13 +283,13 @@ describe.each(DATABASES)('the store on %s', (_name, newUri) => {
       tasks: { own: true, children: true, parentId: undefined },
       organizations: 'all',
     } as const;
-    expect(await store.ports.addresses(query)).toMatchObject([
+    expect(JSON.parse(await store.ports.addresses(query))).toMatchObject([
       { port: 49_152, protocol: 'udp', ip: null },
     ]);
-    expect(await store.ports.addresses({ ...query, runId: 999 })).toStrictEqual([]);
+    expect(JSON.parse(await store.ports.addresses({ ...query, runId: 999 }))).toStrictEqual([]);
     await store.runs.update(runId, { status: 'active' });
     await store.nodes.update(nodeId, { isOnline: true, ip: '10.76.0.5' });
-    expect(await store.ports.addresses({ ...query, runId: 999 })).toHaveLength(1);
+    expect(JSON.parse(await store.ports.addresses({ ...query, runId: 999 }))).toHaveLength(1);
   });
 
   it('refuses to sort by what is no column of the list', async () => {

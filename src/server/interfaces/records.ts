@@ -165,18 +165,6 @@ export interface RunRecord {
   readonly ports: readonly PortRecord[];
 }
 
-/** One registered port as another algorithm of the task family sees it. */
-export interface AddressRecord {
-  readonly runId: number;
-  readonly ip: string | null;
-  readonly port: number;
-  readonly protocol: 'tcp' | 'udp';
-  readonly label: string | null;
-  readonly organizationId: number;
-  readonly taskId: number;
-  readonly parentId: number | null;
-}
-
 /** What the VPN portal gave us for one node. Texts are encrypted before they come here. */
 export interface VpnGrantRecord {
   readonly nodeId: number;

@@ -7,7 +7,6 @@ import type {
 } from './account-store.ts';
 import type { PageRequest, Pattern, Rows } from './paging.ts';
 import type {
-  AddressRecord,
   CollaborationRecord,
   ConfigEntry,
   NodeRecord,
@@ -319,8 +318,11 @@ export interface PortStore {
     page: PageRequest,
   ): Promise<Rows<PortRecord>>;
   removeOfRuns(runs: readonly number[]): Promise<void>;
-  /** One query. Own ports always; others' when their run is active and their node online with an address. */
-  addresses(query: AddressQuery): Promise<readonly AddressRecord[]>;
+  /**
+   * JSON of a list of AlgorithmAddress (core/protocol/entities.ts), with one query. Own ports always; others' when their run is
+   * active and their node online with an address.
+   */
+  addresses(query: AddressQuery): Promise<string>;
 }
 
 export interface VpnGrantStore {

@@ -1,6 +1,5 @@
 import { V6Error } from '../../core/errors.ts';
 import type { ContainerIdentity } from '../auth/identity.ts';
-import type { AddressRecord } from '../interfaces/records.ts';
 import type { AddressQuery, Store } from '../interfaces/store.ts';
 
 const FLAGS = [
@@ -55,14 +54,14 @@ export function planAddresses(
   };
 }
 
-/** The registered ports that an algorithm asks for, as far as they can be reached now; its own always. */
+/** JSON of the registered ports that an algorithm asks for, as far as they can be reached now; its own always. */
 export async function findAddresses(
   store: Store,
   container: ContainerIdentity,
   query: Readonly<Record<string, string | undefined>>,
-): Promise<readonly AddressRecord[]> {
+): Promise<string> {
   const plan = planAddresses(parseFlags(query), container.parentId);
-  if (plan === undefined) return [];
+  if (plan === undefined) return '[]';
   const { runId, taskId, organizationId } = container;
   return store.ports.addresses({ ...plan, runId, taskId, organizationId, label: query.label });
 }

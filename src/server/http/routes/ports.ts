@@ -1,6 +1,5 @@
 import { z } from 'zod';
 import { V6Error } from '../../../core/errors.ts';
-import type { AlgorithmAddress } from '../../../core/protocol/entities.ts';
 import { assertCanViewWork, visibleWork } from '../../auth/permissions.ts';
 import { findAddresses } from '../../services/addresses.ts';
 import { clearPorts, registerPort } from '../../services/ports.ts';
@@ -99,19 +98,11 @@ function registerReads({ app, store, render }: Routes): void {
   app.get(
     '/vpn/algorithm/addresses',
     { schema: { querystring: addressQuery } },
-    async (request): Promise<{ addresses: readonly AlgorithmAddress[] }> => {
+    async (request, reply) => {
       const container = callerOf(request, 'container');
-      const found = await findAddresses(store, container, request.query);
-      const addresses = found.map((address) => ({
-        ip: address.ip,
-        port: address.port,
-        label: address.label,
-        organization_id: address.organizationId,
-        task_id: address.taskId,
-        parent_id: address.parentId,
-        protocol: address.protocol,
-      }));
-      return { addresses };
+      const list = await findAddresses(store, container, request.query);
+      reply.header('content-type', 'application/json; charset=utf-8');
+      return reply.send(`{"addresses":${list}}`);
     },
   );
 }
