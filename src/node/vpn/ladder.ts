@@ -112,6 +112,8 @@ class LadderKeeper implements CredentialLadder {
     const ended = this.queue.then(async () => {
       // Somebody else asked for a tunnel meanwhile.
       if (!this.isHeld) return this.current;
+      // A climb that was under way may have planned its next attempt.
+      this.cancelAttempt();
       await this.deps.vpnClient.disconnect();
       this.set(DISCONNECTED_VERDICT);
       return this.current;
@@ -120,12 +122,21 @@ class LadderKeeper implements CredentialLadder {
     return ended;
   }
 
-  async release(): Promise<Verdict> {
-    const verdict = await this.disconnect();
-    await this.deps.vpn.releaseLease(this.signal);
-    await this.deps.credentials.remove();
-    this.inUse = undefined;
-    return verdict;
+  release(): Promise<Verdict> {
+    this.isHeld = true;
+    this.cancelAttempt();
+    // In turn with climbs: one that is asked for meanwhile must not find a file whose lease is about to end.
+    const released = this.queue.then(async () => {
+      this.cancelAttempt();
+      await this.deps.vpnClient.disconnect();
+      this.set(DISCONNECTED_VERDICT);
+      await this.deps.vpn.releaseLease(this.signal);
+      await this.deps.credentials.remove();
+      this.inUse = undefined;
+      return this.current;
+    });
+    this.queue = released.catch(() => undefined);
+    return released;
   }
 
   async connect(): Promise<Verdict> {

@@ -214,4 +214,53 @@ describe('the credential ladder, over all orders of events', () => {
       }),
     );
   });
+
+  it('ends as its last answer says, and remembers each answer but a usable file', () => {
+    fc.assert(
+      fc.property(start, fc.array(event, { maxLength: 30 }), (from, events) => {
+        let state = startLadder(from);
+        let last: LadderEvent | undefined;
+        let noted = 0;
+        for (const one of events) {
+          if (state.action === 'finish' || !fits(state, one)) continue;
+          state = climb(state, one);
+          last = one;
+          if (one.type !== 'usable') noted += 1;
+        }
+        expect(state.steps).toHaveLength(noted);
+        if (state.end?.state === 'connected')
+          expect(last).toEqual({ type: 'connected', address: state.end.address });
+        if (state.end?.state !== 'without') return;
+        expect(last).toEqual({ type: 'failed', failure: state.end.failure });
+        expect(state.rung).toBe('without');
+        // `soon` is for whom nobody answered, and for nobody else.
+        expect(state.end.retry.pace === 'soon').toBe(causeOf(state.end.failure) === 'unreachable');
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
+  it('only ever goes down a rung, and never moves again once it has ended', () => {
+    const order = ['existing', 'renew', 'new', 'without'];
+    fc.assert(
+      fc.property(start, fc.array(event, { maxLength: 30 }), (from, events) => {
+        const states = walk(from, events);
+        const rungs = states.map(({ rung }) => order.indexOf(rung));
+        expect(rungs).toEqual(rungs.toSorted((a, b) => a - b));
+        const last = states.at(-1) as LadderState;
+        if (last.action !== 'finish') return;
+        for (const one of events) expect(climb(last, one)).toBe(last);
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
+  it('can always end: any failure repeated ends it within four answers', () => {
+    fc.assert(
+      fc.property(start, fc.constantFrom(...CODES), fc.boolean(), (from, code, definite) => {
+        const failures = Array.from({ length: 4 }, () => failed(code, { definite }));
+        expect(failures.reduce(climb, startLadder(from)).action).toBe('finish');
+      }),
+    );
+  });
 });
