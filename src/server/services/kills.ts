@@ -30,11 +30,8 @@ export async function closeTasks(deps: TaskServiceDeps, filter: TaskFilter): Pro
  * know of is ended too: it is told to end everything. Resolves to the number of runs.
  */
 export async function killNode(deps: TaskServiceDeps, node: NodeRecord): Promise<number> {
-  const { id, organizationId, collaborationId } = node;
-  const closed = await closeRuns(deps, async () => ({
-    organizationId,
-    collaborationIds: [collaborationId],
-  }));
+  const { id, collaborationId } = node;
+  const closed = await closeRuns(deps, async () => runsOf(node));
   deps.events.publish({ type: 'kill', kill: { collaboration_id: collaborationId, node_id: id } });
   announce(deps, closed);
   return closed.length;
@@ -49,6 +46,20 @@ async function closeTask(deps: TaskServiceDeps, task: TaskRecord): Promise<reado
   announce(deps, closed);
   return closed;
 }
+
+/** Ends the open runs of a node that goes away for good: nobody else could. */
+export async function closeRunsOfNode(deps: TaskServiceDeps, node: NodeRecord): Promise<void> {
+  const { collaborationId } = node;
+  const closed = await closeRuns(deps, async () => runsOf(node));
+  if (closed.length === 0) return;
+  deps.events.publish({ type: 'kill', kill: killOf(collaborationId, closed) });
+  announce(deps, closed);
+}
+
+const runsOf = ({ organizationId, collaborationId }: NodeRecord): RunFilter => ({
+  organizationId,
+  collaborationIds: [collaborationId],
+});
 
 /** Closes what is open among these runs, with their ports, in one transaction. */
 async function closeRuns(

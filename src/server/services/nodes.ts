@@ -126,16 +126,6 @@ export async function resetApiKey(
   return apiKey;
 }
 
-/** Gives its VPN authorization back to the portal, as far as the portal answers, and removes the node. */
-export async function removeNode(
-  { store, events, vpn }: Omit<NodeServiceDeps, 'apiKeyDigestKey'>,
-  node: NodeRecord,
-): Promise<void> {
-  await releaseVpn(vpn, node.id);
-  await store.nodes.remove(node.id);
-  events.publish({ type: 'account-ended', accountId: node.id });
-}
-
 /** As far as the portal answers: it ends the authorization by itself one day, and one that is away must not hold up a removal. */
 export async function releaseVpn(
   vpn: Pick<VpnService, 'release'> | undefined,

@@ -1,8 +1,8 @@
 import { V6Error } from '../../core/errors.ts';
-import type { CollaborationRecord, NodeRecord, OrganizationRecord } from '../interfaces/records.ts';
+import type { CollaborationRecord, OrganizationRecord } from '../interfaces/records.ts';
 import type { Store } from '../interfaces/store.ts';
 import type { Events } from './events.ts';
-import { notFound, releaseVpn } from './nodes.ts';
+import { notFound } from './nodes.ts';
 import type { VpnService } from './vpn.ts';
 
 export interface PartyServiceDeps {
@@ -10,8 +10,6 @@ export interface PartyServiceDeps {
   readonly events: Events;
   readonly vpn: Pick<VpnService, 'release'> | undefined;
 }
-
-const ALL = { offset: 0, limit: 1000, sort: [] } as const;
 
 /** Throws V6_REQUEST_NOT_FOUND. */
 export async function getOrganization(store: Store, id: number): Promise<OrganizationRecord> {
@@ -61,41 +59,11 @@ export async function createCollaboration(
   return getCollaboration(store, id);
 }
 
-/** An organization that leaves takes its node along. Throws V6_REQUEST_NOT_FOUND. */
-export async function changeMembers(
-  deps: PartyServiceDeps,
-  collaboration: number,
-  next: (members: readonly number[]) => readonly number[],
+/** Throws V6_REQUEST_NOT_FOUND. */
+export async function assertOrganizationsExist(
+  store: Store,
+  ids: readonly number[],
 ): Promise<void> {
-  const { store, events } = deps;
-  const { before, after, ended } = await store.transaction(async (tx) => {
-    const members = await tx.collaborations.members(collaboration);
-    const wanted = next(members);
-    await assertOrganizationsExist(tx, wanted);
-    const leaving = members.filter((member) => !wanted.includes(member));
-    const filter = { organizationIds: leaving, collaborationIds: [collaboration] };
-    const { rows } = await tx.nodes.list(filter, ALL);
-    await tx.collaborations.setMembers(collaboration, wanted);
-    await tx.studies.removeMembers(collaboration, leaving);
-    return { before: members, after: wanted, ended: rows };
-  });
-  await endNodes(deps, ended);
-  for (const node of ended) await store.nodes.remove(node.id);
-  events.publish({ type: 'members-changed', organizationIds: [...before, ...after] });
-}
-
-/** Their VPN is given back and their connections end. */
-export async function endNodes(
-  deps: PartyServiceDeps,
-  nodes: readonly NodeRecord[],
-): Promise<void> {
-  for (const node of nodes) {
-    await releaseVpn(deps.vpn, node.id);
-    deps.events.publish({ type: 'account-ended', accountId: node.id });
-  }
-}
-
-async function assertOrganizationsExist(store: Store, ids: readonly number[]): Promise<void> {
   for (const id of ids) await getOrganization(store, id);
 }
 

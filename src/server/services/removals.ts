@@ -1,6 +1,7 @@
-import type { CollaborationRecord, OrganizationRecord } from '../interfaces/records.ts';
-import { closeTasks } from './kills.ts';
-import { depends, endNodes, type PartyServiceDeps } from './parties.ts';
+import type { CollaborationRecord, NodeRecord, OrganizationRecord } from '../interfaces/records.ts';
+import { closeRunsOfNode, closeTasks } from './kills.ts';
+import { releaseVpn } from './nodes.ts';
+import { assertOrganizationsExist, depends, type PartyServiceDeps } from './parties.ts';
 import { listAll, type TaskServiceDeps } from './tasks.ts';
 
 export type RemovalDeps = PartyServiceDeps & TaskServiceDeps;
@@ -50,4 +51,41 @@ export async function removeOrganization(
   await endNodes(deps, nodes);
   await store.transaction((tx) => tx.organizations.remove(id));
   for (const user of users) events.publish({ type: 'account-ended', accountId: user.id });
+}
+
+/** Its open runs end, for nobody else could; its VPN authorization goes back to the portal as far as that answers. */
+export async function removeNode(deps: RemovalDeps, node: NodeRecord): Promise<void> {
+  await endNodes(deps, [node]);
+  await deps.store.nodes.remove(node.id);
+}
+
+/** An organization that leaves takes its node along. Throws V6_REQUEST_NOT_FOUND. */
+export async function changeMembers(
+  deps: RemovalDeps,
+  collaboration: number,
+  next: (members: readonly number[]) => readonly number[],
+): Promise<void> {
+  const { store, events } = deps;
+  const { before, after, ended } = await store.transaction(async (tx) => {
+    const members = await tx.collaborations.members(collaboration);
+    const wanted = next(members);
+    await assertOrganizationsExist(tx, wanted);
+    const leaving = members.filter((member) => !wanted.includes(member));
+    const filter = { organizationIds: leaving, collaborationIds: [collaboration] };
+    const { rows } = await tx.nodes.list(filter, WHOLE);
+    await tx.collaborations.setMembers(collaboration, wanted);
+    await tx.studies.removeMembers(collaboration, leaving);
+    return { before: members, after: wanted, ended: rows };
+  });
+  for (const node of ended) await removeNode(deps, node);
+  events.publish({ type: 'members-changed', organizationIds: [...before, ...after] });
+}
+
+/** Their runs and connections end, and their VPN is given back. */
+async function endNodes(deps: RemovalDeps, nodes: readonly NodeRecord[]): Promise<void> {
+  for (const node of nodes) {
+    await closeRunsOfNode(deps, node);
+    await releaseVpn(deps.vpn, node.id);
+    deps.events.publish({ type: 'account-ended', accountId: node.id });
+  }
 }

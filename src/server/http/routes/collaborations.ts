@@ -11,9 +11,9 @@ import {
 import type { CollaborationRecord } from '../../interfaces/records.ts';
 import type { Store } from '../../interfaces/store.ts';
 import { moveNode } from '../../services/node-moves.ts';
-import { getNode, removeNode } from '../../services/nodes.ts';
-import { changeMembers, createCollaboration, getCollaboration } from '../../services/parties.ts';
-import { removeCollaboration } from '../../services/removals.ts';
+import { getNode } from '../../services/nodes.ts';
+import { createCollaboration, getCollaboration } from '../../services/parties.ts';
+import { changeMembers, removeCollaboration, removeNode } from '../../services/removals.ts';
 import { callerOf, type Routes } from '../app-types.ts';
 import { flag, id, list, listQuery, name, once, params, pattern } from '../fields.ts';
 import { pageRequest, sendPage } from '../paging.ts';
@@ -110,7 +110,7 @@ function registerWrites({ app, store, events, vpn, clock, render }: Routes): voi
     assertCanForCollaboration(user, 'collaboration', 'edit', collaboration.id);
     if (members !== undefined) {
       assertGlobal(user, 'collaboration', 'edit');
-      await changeMembers({ store, events, vpn }, collaboration.id, () => members);
+      await changeMembers({ store, events, vpn, clock }, collaboration.id, () => members);
     }
     await store.collaborations.update(collaboration.id, changes);
     return render.collaboration(await getCollaboration(store, collaboration.id));
@@ -132,7 +132,7 @@ function registerWrites({ app, store, events, vpn, clock, render }: Routes): voi
   );
 }
 
-function registerMembers({ app, store, events, vpn, render }: Routes): void {
+function registerMembers({ app, store, events, vpn, clock, render }: Routes): void {
   const body = z.strictObject({ id });
   const change =
     (next: (members: readonly number[], organization: number) => readonly number[]) =>
@@ -141,7 +141,7 @@ function registerMembers({ app, store, events, vpn, render }: Routes): void {
       const collaboration = await getCollaboration(store, request.params.id);
       assertCanForCollaboration(user, 'collaboration', 'edit', collaboration.id);
       const organization = request.body.id;
-      await changeMembers({ store, events, vpn }, collaboration.id, (now) =>
+      await changeMembers({ store, events, vpn, clock }, collaboration.id, (now) =>
         next(now, organization),
       );
       return (await membersOf(store, collaboration.id)).map(render.organization);
@@ -159,7 +159,7 @@ function registerMembers({ app, store, events, vpn, render }: Routes): void {
   );
 }
 
-function registerNodes({ app, store, events, vpn, render }: Routes): void {
+function registerNodes({ app, store, events, vpn, clock, render }: Routes): void {
   const schema = { params, body: z.strictObject({ id }) };
   app.post('/collaboration/:id/node', { schema }, async (request, reply) => {
     const user = callerOf(request, 'user');
@@ -186,7 +186,7 @@ function registerNodes({ app, store, events, vpn, render }: Routes): void {
       });
     }
     assertCanForNode(user, 'delete', node);
-    await removeNode({ store, events, vpn }, node);
+    await removeNode({ store, events, vpn, clock }, node);
     return { msg: `Node ${node.id} is deleted: a node is in one collaboration` };
   });
 }

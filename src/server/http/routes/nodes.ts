@@ -7,7 +7,8 @@ import {
   visibleParties,
 } from '../../auth/permissions.ts';
 import type { NodeRecord } from '../../interfaces/records.ts';
-import { createNode, getNode, patchNode, removeNode } from '../../services/nodes.ts';
+import { createNode, getNode, patchNode } from '../../services/nodes.ts';
+import { removeNode } from '../../services/removals.ts';
 import { callerOf, type Routes } from '../app-types.ts';
 import { flag, id, ipv4, listQuery, moment, name, once, params, pattern } from '../fields.ts';
 import { assertFound } from '../filters.ts';
@@ -69,7 +70,7 @@ function registerReads({ app, store, render }: Routes): void {
   });
 }
 
-function registerWrites({ app, store, events, render, vpn, apiKeyDigestKey }: Routes): void {
+function registerWrites({ app, store, events, render, vpn, clock, apiKeyDigestKey }: Routes): void {
   app.post('/node', { schema: { body: createBody } }, async (request, reply) => {
     const user = callerOf(request, 'user');
     const { collaboration_id: collaborationId, name: title } = request.body;
@@ -102,7 +103,7 @@ function registerWrites({ app, store, events, render, vpn, apiKeyDigestKey }: Ro
     const user = callerOf(request, 'user');
     const node = await getNode(store, request.params.id);
     assertCanForNode(user, 'delete', node);
-    await removeNode({ store, events, vpn }, node);
+    await removeNode({ store, events, vpn, clock }, node);
     return { msg: `Node ${node.id} is deleted` };
   });
 }

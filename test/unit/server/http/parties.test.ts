@@ -290,3 +290,29 @@ describe('what still runs for an organization or a collaboration that is deleted
     expect(await world.store.runs.find(run)).toMatchObject({ status: 'pending' });
   });
 });
+
+describe('an open run of a node that goes for good', () => {
+  const leave = (): Promise<unknown> =>
+    world.call('DELETE', `/collaboration/${world.trial}/organization`, {
+      token: world.root.token,
+      body: { id: world.south },
+    });
+  const remove = (): Promise<unknown> =>
+    world.call('DELETE', `/node/${world.southNode.node.id}`, { token: world.root.token });
+
+  it.each([
+    ['is deleted', remove],
+    ['leaves with its organization', leave],
+  ])('ends when the node %s, so that its task can', async (_how, go) => {
+    const task = await createTask(world, [world.south]);
+    const run = await runOf(world, task, world.south);
+    await go();
+    expect(await world.store.runs.find(run)).toMatchObject({
+      status: 'killed by user',
+      finishedAt: world.clock.now(),
+    });
+    expect((await world.store.tasks.find(task))?.status).toBe('killed by user');
+    const kinds = world.events.map(({ type }) => type);
+    expect(kinds.indexOf('kill')).toBeLessThan(kinds.indexOf('account-ended'));
+  });
+});
