@@ -178,11 +178,15 @@ describe("ten nodes on one account of a portal with eduVPN's limit of three", ()
     expect(holders()).toHaveLength(LIMIT);
   }, 60_000);
 
-  it('leave a line in the log for each config, revocation and permission, and no secret', () => {
+  it('leave a line in the log for each config and each refusal, with the node, and no secret', () => {
     const messages = log.map(({ message }) => message);
     expect(messages.filter((message) => message === 'Client config issued').length).toBeGreaterThan(
       LIMIT,
     );
+    const refused = log.filter(({ message }) => message === 'Client config refused');
+    const codes = new Set(refused.map(({ fields }) => fields.code));
+    for (const code of ['V6_PORTAL_QUOTA', 'V6_VPN_REVOKED']) expect(codes).toContain(code);
+    expect(refused.every(({ fields }) => typeof fields.node === 'number')).toBe(true);
     const issued = log.find(({ message }) => message === 'Client config issued');
     expect(Object.keys(issued?.fields ?? {}).toSorted()).toEqual([
       'collaboration',

@@ -1,5 +1,5 @@
 import type { Clock } from '../../core/clock.ts';
-import { V6Error } from '../../core/errors.ts';
+import { isV6Error, V6Error } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { PortalConnector } from '../interfaces/portal-connector.ts';
 import type { NodeRecord } from '../interfaces/records.ts';
@@ -65,7 +65,21 @@ export function createVpnService(deps: VpnServiceDeps): VpnService {
     return deps.store.exclusively(isLimited ? 'vpn of all nodes' : `vpn of node ${nodeId}`, work);
   };
 
+  /** The audit names who was refused and why; the answer says it to the node alone. */
+  const audited = async <T>(kind: string, node: NodeRecord, work: () => Promise<T>): Promise<T> => {
+    try {
+      return await work();
+    } catch (error) {
+      const code = isV6Error(error) ? error.code : 'V6_BUG';
+      deps.logger.warn('Client config refused', { kind, ...fieldsOf(node), code });
+      throw error;
+    }
+  };
+
   const answering = (kind: 'new' | 'renewed', node: NodeRecord, work: () => Promise<Issued>) =>
+    audited(kind, node, () => answerInTurn(kind, node, work));
+
+  const answerInTurn = (kind: 'new' | 'renewed', node: NodeRecord, work: () => Promise<Issued>) =>
     inTurn(node.id, async () => {
       const held = await refuseRevoked(grants, node);
       const now = deps.clock.now().getTime();
