@@ -238,3 +238,16 @@ describe('a portal that does its work and does not answer', () => {
     expect(portal.evictions).toEqual([]);
   });
 });
+
+describe('two servers that share a database', () => {
+  it('do not lead past the limit together, whoever is asked by whom', async () => {
+    const evictedBefore = portal.evictions.length;
+    const [one, two] = [service(), service()];
+    const asked = [0, 1, 2, 3].flatMap((at) => [ask(one, at), ask(two, at)]);
+    const given = (await Promise.all(asked)).filter((name) => name !== undefined);
+    expect(portal.evictions.length).toBe(evictedBefore);
+    expect(live()).toHaveLength(LIMIT);
+    // Of two answers to one node the later one counts, and it is live.
+    expect(live().every((name) => given.includes(name))).toBe(true);
+  });
+});
