@@ -1,10 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, rm, rmdir, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import path from 'node:path';
 import { io, type Socket } from 'socket.io-client';
 import { requestJson } from '../../src/adapters/http/request.ts';
+import { contextFromFlags } from '../../src/cli/context.ts';
 
 const DEV = path.join(import.meta.dirname, '../../bin/dev.js');
 
@@ -32,8 +33,9 @@ export async function startServerProcess(
     file,
     `uri: ${options.uri ?? 'sqlite:///test.sqlite'}\nip: 127.0.0.1\nport: ${options.port}\n${options.config ?? ''}`,
   );
+  const env = { PATH: process.env.PATH, HOME: folder, NODE_NO_WARNINGS: '1' };
   const child = spawn(process.execPath, [DEV, 'server', 'run', '--user', '--config', file], {
-    env: { PATH: process.env.PATH, HOME: folder, NODE_NO_WARNINGS: '1' },
+    env,
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let text = '';
@@ -58,8 +60,21 @@ export async function startServerProcess(
     kill: async () => {
       child.kill('SIGKILL');
       await exited;
+      await removeRecord(
+        contextFromFlags('server', { user: true, config: file }, env).runDir,
+        child,
+      );
     },
   };
+}
+
+/** What a killed server leaves for the next start to find. One that took its name meanwhile keeps its own. */
+async function removeRecord(runDir: string, { pid }: ChildProcess): Promise<void> {
+  const text = await readFile(`${runDir}/server.json`, 'utf8').catch(() => '{}');
+  if ((JSON.parse(text) as { pid?: number }).pid !== pid) return;
+  await rm(runDir, { recursive: true, force: true });
+  for (const parent of [path.dirname(runDir), path.dirname(path.dirname(runDir))])
+    await rmdir(parent).catch(() => undefined);
 }
 
 async function ready(child: ChildProcess, output: () => string): Promise<void> {
