@@ -46,6 +46,8 @@ export async function startOurs({ folder, port, nodes, fromSources }: OursInput)
         PATH: process.env.PATH,
         HOME: folder,
         NODE_NO_WARNINGS: '1',
+        // As in our image and our unit file.
+        MALLOC_ARENA_MAX: '1',
         // For profiles of the server: --cpu-prof, --heapsnapshot-signal …
         NODE_OPTIONS: process.env.V6_BENCH_NODE_OPTIONS ?? '',
       },

@@ -37,6 +37,8 @@ export function createSpread(tasks: Tasks): Spread {
     const isIdle = waiting.length === 0;
     for (let at = 0; at < ids.length; at += AT_ONCE)
       waiting.push({ ids: ids.slice(at, at + AT_ONCE), emit });
-    if (isIdle) takeTurn();
+    // What published it, often a request, is answered first.
+    if (isIdle && ids.length > AT_ONCE) setImmediate(takeTurn);
+    else if (isIdle) takeTurn();
   };
 }
