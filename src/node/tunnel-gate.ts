@@ -96,9 +96,13 @@ export class TunnelGate {
     }
   }
 
-  /** The tunnel address once the server has acknowledged it; undefined while the tunnel is down or the server refuses it. */
+  /**
+   * The tunnel address once the server has acknowledged it; undefined while the tunnel is down or the server refuses it. A tunnel
+   * that is being made anew is waited for.
+   */
   async acknowledged(signal: AbortSignal): Promise<string | undefined> {
-    await this.#until(() => this.#wanted === null || this.#settled === this.#wanted, signal);
+    const isKnown = (): boolean => this.#wanted === null || this.#settled === this.#wanted;
+    await this.#until(() => this.#gap === undefined && isKnown(), signal);
     return this.#wasRefused ? undefined : (this.#wanted ?? undefined);
   }
 

@@ -44,6 +44,25 @@ it('keeps the address for the few seconds in which a tunnel is made anew', async
   expect(await gate.acknowledged(never)).toBeUndefined();
 });
 
+it('lets a run that starts meanwhile wait until it is known whether the tunnel comes back', async () => {
+  const { vpn, gate, clock, settle } = await world();
+  vpn.up('10.206.0.5');
+  await settle();
+  vpn.down();
+  const answers: (string | undefined)[] = [];
+  void gate.acknowledged(never).then((address) => answers.push(address));
+  await settle();
+  expect(answers).toEqual([]);
+  vpn.up('10.206.0.6');
+  await settle();
+  expect(answers).toEqual(['10.206.0.6']);
+  vpn.down();
+  void gate.acknowledged(never).then((address) => answers.push(address));
+  await clock.turn(5000);
+  await settle();
+  expect(answers).toEqual(['10.206.0.6', undefined]);
+});
+
 it('lets runs wait for the first verdict, and no longer than a minute', async () => {
   const { gate, clock, settle } = await world();
   let isReady = false;
