@@ -173,7 +173,7 @@ function dropped(rules: string, chain: 'input' | 'forward'): number {
   const [, rest = ''] = rules.split(`chain ${chain} {`);
   const body = rest.split('chain ')[0] ?? '';
   const rule =
-    chain === 'input' ? /iifname "tun0" counter packets (\d+)/ : /\n\s+counter packets (\d+)/;
+    chain === 'input' ? /iifname "tun\*" counter packets (\d+)/ : /\n\s+counter packets (\d+)/;
   return Number(rule.exec(body)?.[1] ?? Number.NaN);
 }
 
