@@ -66,7 +66,7 @@ function run(program: string, args: readonly string[]): void {
   if (status !== 0) throw new Error(`${program} ${args.join(' ')} failed`, { cause: error });
 }
 
-/** As upstream's image starts it (vantage6 4.15, docker/server.sh); its 1,000 cores have no room for a websocket per node. */
+/** As upstream deploys it, but for its 1,000 cores: each websocket takes one, and with a thousand no request is answered. */
 const FLAGS =
   '--gevent 2000 --http-websockets --http-chunked-input --http-keepalive --post-buffering 0 --master --callable app --disable-logging'.split(
     ' ',
