@@ -1,5 +1,5 @@
 import type { Store } from '../interfaces/store.ts';
-import { listAll } from '../services/tasks.ts';
+import { listAll } from '../services/list-all.ts';
 import type { Dropped } from './import-report.ts';
 import { allNodes, allUsers } from './lookups.ts';
 

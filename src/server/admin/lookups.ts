@@ -8,7 +8,7 @@ import type {
   UserRecord,
 } from '../interfaces/records.ts';
 import type { Store } from '../interfaces/store.ts';
-import { listAll } from '../services/tasks.ts';
+import { listAll } from '../services/list-all.ts';
 
 const page = (offset: number) => ({ offset, limit: 1000, sort: [] });
 

@@ -1,7 +1,8 @@
 import { V6Error } from '../../core/errors.ts';
 import type { NodeRecord, RunRecord, TaskRecord } from '../interfaces/records.ts';
 import type { RunFilter, TaskFilter } from '../interfaces/store.ts';
-import { listAll, type TaskServiceDeps } from './tasks.ts';
+import { listAll } from './list-all.ts';
+import { type TaskServiceDeps } from './tasks.ts';
 
 const WHOLE = { offset: 0, limit: 1000, sort: [] } as const;
 

@@ -1,8 +1,9 @@
 import type { CollaborationRecord, NodeRecord, OrganizationRecord } from '../interfaces/records.ts';
 import { closeRunsOfNode, closeTasks } from './kills.ts';
+import { listAll } from './list-all.ts';
 import { releaseVpn } from './nodes.ts';
 import { assertOrganizationsExist, depends, type PartyServiceDeps } from './parties.ts';
-import { listAll, type TaskServiceDeps } from './tasks.ts';
+import { type TaskServiceDeps } from './tasks.ts';
 
 export type RemovalDeps = PartyServiceDeps & TaskServiceDeps;
 

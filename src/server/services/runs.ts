@@ -7,8 +7,8 @@ import type { Tokens } from '../auth/tokens.ts';
 import type { RunRecord } from '../interfaces/records.ts';
 import type { RunChanges, Store } from '../interfaces/store.ts';
 import type { Events } from './events.ts';
+import { listAll } from './list-all.ts';
 import { notFound } from './nodes.ts';
-import { listAll } from './tasks.ts';
 
 export interface RunServiceDeps {
   readonly store: Store;

@@ -220,15 +220,3 @@ async function checkPolicies(
 
 const invalid = (field: string, message: string): V6Error =>
   new V6Error('V6_REQUEST_INVALID', message, { details: { errors: { [field]: [message] } } });
-
-/** All rows of a list, page by page. */
-export async function listAll<T>(
-  page: (offset: number) => Promise<{ readonly rows: readonly T[] }>,
-): Promise<readonly T[]> {
-  const all: T[] = [];
-  for (;;) {
-    const { rows } = await page(all.length);
-    all.push(...rows);
-    if (rows.length < WHOLE.limit) return all;
-  }
-}

@@ -1,6 +1,6 @@
 import type { NodeRecord, VpnGrantRecord } from '../interfaces/records.ts';
 import type { Store } from '../interfaces/store.ts';
-import { listAll } from './tasks.ts';
+import { listAll } from './list-all.ts';
 import type { HeldLease } from './vpn-quota.ts';
 
 /** What the portal gave for one node, without its tokens. */

@@ -15,7 +15,7 @@ import { authenticate, type NodeIdentity } from '../auth/identity.ts';
 import { handshakeGuard } from '../http/transport.ts';
 import type { SocketCount } from '../interfaces/metrics.ts';
 import { killOf } from '../services/kills.ts';
-import { listAll } from '../services/tasks.ts';
+import { listAll } from '../services/list-all.ts';
 import { answerOthers } from './acknowledge.ts';
 import { broadcast } from './broadcast.ts';
 import { cut } from './cut.ts';

@@ -1,7 +1,8 @@
 import { assertCanViewWork, forbidden } from '../../auth/permissions.ts';
 import type { RunRecord } from '../../interfaces/records.ts';
+import { listAll } from '../../services/list-all.ts';
 import { getCollaboration } from '../../services/parties.ts';
-import { getTask, listAll } from '../../services/tasks.ts';
+import { getTask } from '../../services/tasks.ts';
 import { callerOf, type Routes } from '../app-types.ts';
 import { params } from '../fields.ts';
 import { visibleCollaborations } from './collaborations.ts';

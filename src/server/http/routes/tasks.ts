@@ -10,8 +10,9 @@ import {
 import type { RunRecord, TaskRecord } from '../../interfaces/records.ts';
 import type { TaskFilter } from '../../interfaces/store.ts';
 import { killNode, killTask, removeTask } from '../../services/kills.ts';
+import { listAll } from '../../services/list-all.ts';
 import { getNode } from '../../services/nodes.ts';
-import { createTask, getTask, listAll } from '../../services/tasks.ts';
+import { createTask, getTask } from '../../services/tasks.ts';
 import { callerOf, type Routes } from '../app-types.ts';
 import { flag, id, list, listQuery, name, once, params, pattern } from '../fields.ts';
 import { assertFound } from '../filters.ts';
