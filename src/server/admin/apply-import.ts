@@ -3,6 +3,7 @@ import { apiKeyDigest } from '../auth/api-keys.ts';
 import { RULES } from '../auth/rules.ts';
 import type { CollaborationRecord, OrganizationRecord, UserRecord } from '../interfaces/records.ts';
 import type { Store } from '../interfaces/store.ts';
+import { listAll } from '../services/list-all.ts';
 import { createNode } from '../services/nodes.ts';
 import { nodeName, SUPER_ROLE } from './check-import.ts';
 import type {
@@ -267,7 +268,7 @@ async function applyTask(
   { image, organizations }: { readonly image: string; readonly organizations: readonly number[] },
 ): Promise<ImportItem> {
   const filter = { collaborationIds: [collaborationId], name: EXAMPLE.name };
-  const { rows } = await store.tasks.list(filter, { offset: 0, limit: 1000, sort: [] });
+  const rows = await listAll((page) => store.tasks.list(filter, page));
   const kind = 'task';
   if (rows.some((task) => task.image === image)) return itemOf(kind, image, []);
   const users = await store.users.list(

@@ -1,20 +1,18 @@
 import type { Store } from '../interfaces/store.ts';
-import { listAll } from '../services/list-all.ts';
+import { LARGEST_PAGE, listAll } from '../services/list-all.ts';
 import type { Dropped } from './import-report.ts';
 import { allNodes, allUsers } from './lookups.ts';
 
-const page = (offset: number) => ({ offset, limit: 1000, sort: [] });
-
 /** Removes every organization, user, collaboration, node, task and own role. Tables, fixed roles and the secret's mark stay. */
 export async function dropAll(store: Store): Promise<Dropped> {
-  const collaborations = await listAll((offset) => store.collaborations.list({}, page(offset)));
-  const organizations = await listAll((offset) => store.organizations.list({}, page(offset)));
+  const collaborations = await listAll((page) => store.collaborations.list({}, page));
+  const organizations = await listAll((page) => store.organizations.list({}, page));
   const dropped = {
     organizations: organizations.length,
     users: (await allUsers(store)).length,
     collaborations: collaborations.length,
     nodes: (await allNodes(store)).length,
-    tasks: (await store.tasks.list({}, { ...page(0), limit: 1 })).total,
+    tasks: (await store.tasks.list({}, { ...LARGEST_PAGE, limit: 1 })).total,
   };
   for (const { id } of collaborations) await store.collaborations.remove(id);
   for (const { id } of organizations) await store.organizations.remove(id);

@@ -10,20 +10,18 @@ import type {
 import type { Store } from '../interfaces/store.ts';
 import { listAll } from '../services/list-all.ts';
 
-const page = (offset: number) => ({ offset, limit: 1000, sort: [] });
-
 /** All organizations, by their exact names: the patterns of lists know no case. */
 export async function organizationsByName(
   store: Pick<Store, 'organizations'>,
 ): Promise<ReadonlyMap<string, OrganizationRecord>> {
-  const all = await listAll((offset) => store.organizations.list({}, page(offset)));
+  const all = await listAll((page) => store.organizations.list({}, page));
   return new Map(all.map((organization) => [organization.name, organization]));
 }
 
 export async function collaborationsByName(
   store: Pick<Store, 'collaborations'>,
 ): Promise<ReadonlyMap<string, CollaborationRecord>> {
-  const all = await listAll((offset) => store.collaborations.list({}, page(offset)));
+  const all = await listAll((page) => store.collaborations.list({}, page));
   return new Map(all.map((collaboration) => [collaboration.name, collaboration]));
 }
 
@@ -31,14 +29,14 @@ export function nodesOf(
   store: Pick<Store, 'nodes'>,
   collaboration: number,
 ): Promise<readonly NodeRecord[]> {
-  return listAll((offset) => store.nodes.list({ collaborationIds: [collaboration] }, page(offset)));
+  return listAll((page) => store.nodes.list({ collaborationIds: [collaboration] }, page));
 }
 
 export const allNodes = (store: Pick<Store, 'nodes'>): Promise<readonly NodeRecord[]> =>
-  listAll((offset) => store.nodes.list({}, page(offset)));
+  listAll((page) => store.nodes.list({}, page));
 
 export const allUsers = (store: Pick<Store, 'users'>): Promise<readonly UserRecord[]> =>
-  listAll((offset) => store.users.list({}, page(offset)));
+  listAll((page) => store.users.list({}, page));
 
 /** By name, or by number. Throws V6_REQUEST_NOT_FOUND with the names that there are. */
 export async function getOrganizationBy(

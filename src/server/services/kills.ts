@@ -4,8 +4,6 @@ import type { RunFilter, TaskFilter } from '../interfaces/store.ts';
 import { listAll } from './list-all.ts';
 import { type TaskServiceDeps } from './tasks.ts';
 
-const WHOLE = { offset: 0, limit: 1000, sort: [] } as const;
-
 /** Ends all open runs of the task and of every task below it, and tells the nodes. Throws V6_REQUEST_CONFLICT when it has ended. */
 export async function killTask(deps: TaskServiceDeps, task: TaskRecord): Promise<number> {
   const killed = await closeTask(deps, task);
@@ -22,7 +20,7 @@ export async function removeTask(deps: TaskServiceDeps, task: TaskRecord): Promi
 
 /** Ends everything that is open in these tasks and below them. */
 export async function closeTasks(deps: TaskServiceDeps, filter: TaskFilter): Promise<void> {
-  const tasks = await listAll((offset) => deps.store.tasks.list(filter, { ...WHOLE, offset }));
+  const tasks = await listAll((page) => deps.store.tasks.list(filter, page));
   for (const task of tasks) await closeTask(deps, task);
 }
 
@@ -70,7 +68,7 @@ async function closeRuns(
   const now = deps.clock.now();
   return deps.store.transaction(async (store) => {
     const filter = { ...(await which(store)), isOpen: true };
-    const runs = await listAll((offset) => store.runs.list(filter, { ...WHOLE, offset }));
+    const runs = await listAll((page) => store.runs.list(filter, page));
     for (const run of runs) {
       await store.runs.update(run.id, {
         status: 'killed by user',

@@ -5,6 +5,7 @@ import { apiKeyDigest, newApiKey } from '../auth/api-keys.ts';
 import type { NodeRecord } from '../interfaces/records.ts';
 import type { Store } from '../interfaces/store.ts';
 import type { Events } from './events.ts';
+import { LARGEST_PAGE } from './list-all.ts';
 import type { VpnService } from './vpn.ts';
 
 export interface NodeServiceDeps {
@@ -13,8 +14,6 @@ export interface NodeServiceDeps {
   readonly apiKeyDigestKey: Buffer;
   readonly vpn: Pick<VpnService, 'release'> | undefined;
 }
-
-const WHOLE = { offset: 0, limit: 1000, sort: [] } as const;
 
 /** Makes the node of an organization in a collaboration; the key is in this answer and nowhere else. Throws V6_REQUEST_NOT_FOUND, _INVALID, _CONFLICT. */
 export async function createNode(
@@ -91,7 +90,7 @@ export async function patchNode(
 
 async function freeAddress(store: Store, node: NodeRecord, ip: string): Promise<void> {
   const filter = { ip, collaborationIds: [node.collaborationId] };
-  const { rows } = await store.nodes.list(filter, WHOLE);
+  const { rows } = await store.nodes.list(filter, LARGEST_PAGE);
   for (const other of rows.filter((row) => row.id !== node.id)) {
     if (other.isOnline) {
       throw new V6Error('V6_REQUEST_CONFLICT', `Node ${other.name} has the address ${ip}`, {

@@ -12,7 +12,6 @@ export interface RemovalOptions {
   readonly withDependents: boolean;
 }
 
-const WHOLE = { offset: 0, limit: 1000, sort: [] } as const;
 const ONE = { offset: 0, limit: 1, sort: [] } as const;
 
 /** Throws V6_REQUEST_CONFLICT when something depends on it, unless `withDependents`. */
@@ -23,7 +22,7 @@ export async function removeCollaboration(
 ): Promise<void> {
   const { store } = deps;
   const inside = { collaborationIds: [id] };
-  const nodes = await listAll((offset) => store.nodes.list(inside, { ...WHOLE, offset }));
+  const nodes = await listAll((page) => store.nodes.list(inside, page));
   const tasks = await store.tasks.list(inside, ONE);
   const studies = await store.studies.list(inside, ONE);
   if (!options.withDependents && nodes.length + tasks.total + studies.total > 0)
@@ -42,13 +41,13 @@ export async function removeOrganization(
   const { store, events } = deps;
   const own = { organizationIds: [id] };
   const collaborations = await store.collaborations.ofOrganization(id);
-  const users = await listAll((offset) => store.users.list(own, { ...WHOLE, offset }));
+  const users = await listAll((page) => store.users.list(own, page));
   const tasks = await store.tasks.list({ initOrganizationId: id }, ONE);
   if (!options.withDependents && collaborations.length + users.length + tasks.total > 0)
     throw depends('The organization has collaborations, users or tasks');
   // They run at others too, whose nodes would go on with what nobody can read any more.
   await closeTasks(deps, { initOrganizationId: id });
-  const nodes = await listAll((offset) => store.nodes.list(own, { ...WHOLE, offset }));
+  const nodes = await listAll((page) => store.nodes.list(own, page));
   await endNodes(deps, nodes);
   await store.transaction((tx) => tx.organizations.remove(id));
   for (const user of users) events.publish({ type: 'account-ended', accountId: user.id });
@@ -73,7 +72,7 @@ export async function changeMembers(
     await assertOrganizationsExist(tx, wanted);
     const leaving = members.filter((member) => !wanted.includes(member));
     const filter = { organizationIds: leaving, collaborationIds: [collaboration] };
-    const { rows } = await tx.nodes.list(filter, WHOLE);
+    const rows = await listAll((page) => tx.nodes.list(filter, page));
     await tx.collaborations.setMembers(collaboration, wanted);
     await tx.studies.removeMembers(collaboration, leaving);
     return { before: members, after: wanted, ended: rows };

@@ -72,7 +72,7 @@ export async function patchRun(
  */
 async function failWaiting(store: Store, failed: RunRecord, now: Date): Promise<readonly number[]> {
   const filter = { taskIds: [failed.taskId], isWaiting: true } as const;
-  const waiting = await listAll((offset) => store.runs.list(filter, { ...WHOLE, offset }));
+  const waiting = await listAll((page) => store.runs.list(filter, page));
   for (const { id } of waiting) {
     await store.runs.update(id, {
       status: 'failed',
@@ -83,8 +83,6 @@ async function failWaiting(store: Store, failed: RunRecord, now: Date): Promise<
   await store.ports.removeOfRuns(waiting.map((run) => run.id));
   return waiting.map((run) => run.id);
 }
-
-const WHOLE = { offset: 0, limit: 1000, sort: [] } as const;
 
 /**
  * Pure. What a node may still send when its run has ended: the same end again, because the answer was lost; and result and log

@@ -10,6 +10,7 @@ import type {
 } from '../interfaces/records.ts';
 import type { Store } from '../interfaces/store.ts';
 import type { Events } from './events.ts';
+import { LARGEST_PAGE } from './list-all.ts';
 import { notFound } from './nodes.ts';
 import { getCollaboration } from './parties.ts';
 
@@ -30,8 +31,6 @@ export interface NewTask {
   readonly organizations: readonly { readonly id: number; readonly input: string }[];
   readonly databases: readonly TaskDatabaseRecord[];
 }
-
-const WHOLE = { offset: 0, limit: 1000, sort: [] } as const;
 
 /** Throws V6_REQUEST_NOT_FOUND. */
 export async function getTask(store: Store, id: number): Promise<TaskRecord> {
@@ -159,7 +158,7 @@ async function checkParties(
   if (studyId !== null) assertAmong(ids, await store.studies.members(studyId), `study ${studyId}`);
   const { rows: nodes } = await store.nodes.list(
     { organizationIds: ids, collaborationIds: [collaboration.id] },
-    WHOLE,
+    LARGEST_PAGE,
   );
   const withNode = new Set(nodes.map((node) => node.organizationId));
   const without = ids.filter((id) => !withNode.has(id));

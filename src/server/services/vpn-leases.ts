@@ -18,11 +18,10 @@ export async function listLeases(store: Store): Promise<readonly VpnLease[]> {
   const grants = await store.vpnGrants.list();
   if (grants.length === 0) return [];
   const ids = grants.map(({ nodeId }) => nodeId);
-  const nodes = await listAll<NodeRecord>((offset) =>
-    store.nodes.list({ ids }, { offset, limit: 1000, sort: [] }),
-  );
+  const nodes = await listAll((page) => store.nodes.list({ ids }, page));
+  const byId = new Map(nodes.map((node) => [node.id, node]));
   return grants.flatMap((grant) => {
-    const node = nodes.find(({ id }) => id === grant.nodeId);
+    const node = byId.get(grant.nodeId);
     return node === undefined ? [] : [toLease(grant, node)];
   });
 }

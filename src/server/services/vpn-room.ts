@@ -3,6 +3,7 @@ import { V6Error } from '../../core/errors.ts';
 import type { PortalConnector } from '../interfaces/portal-connector.ts';
 import type { NodeRecord } from '../interfaces/records.ts';
 import type { Store } from '../interfaces/store.ts';
+import { LARGEST_PAGE } from './list-all.ts';
 import { listLeases } from './vpn-leases.ts';
 import { type HeldLease, planQuota } from './vpn-quota.ts';
 
@@ -44,7 +45,7 @@ async function carriesRun(store: Store, node: NodeRecord): Promise<boolean> {
   const { organizationId, collaborationId } = node;
   const { rows } = await store.runs.list(
     { organizationId, collaborationIds: [collaborationId], isOpen: true },
-    { offset: 0, limit: 1000, sort: [] },
+    LARGEST_PAGE,
   );
   return rows.some(({ status }) => status === 'active');
 }

@@ -172,7 +172,7 @@ async function repeatKills(
 ): Promise<void> {
   const { organizationId, collaborationId } = node;
   const from = new Date(clock.now().getTime() - REPEAT_KILLS_MS);
-  const pending = await listAll((offset) =>
+  const pending = await listAll((page) =>
     store.runs.list(
       {
         organizationId,
@@ -180,7 +180,7 @@ async function repeatKills(
         isKillPending: true,
         finished: { from },
       },
-      { offset, limit: 1000, sort: [] },
+      page,
     ),
   );
   // An empty list means everything to a Python node.

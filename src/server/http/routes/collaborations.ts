@@ -10,6 +10,7 @@ import {
 } from '../../auth/permissions.ts';
 import type { CollaborationRecord } from '../../interfaces/records.ts';
 import type { Store } from '../../interfaces/store.ts';
+import { listAll } from '../../services/list-all.ts';
 import { moveNode } from '../../services/node-moves.ts';
 import { getNode } from '../../services/nodes.ts';
 import { createCollaboration, getCollaboration } from '../../services/parties.ts';
@@ -169,7 +170,8 @@ function registerNodes({ app, store, events, vpn, clock, render }: Routes): void
     // It leaves the collaboration where it is.
     assertCanForCollaboration(user, 'collaboration', 'edit', node.collaborationId);
     await moveNode({ store, events }, node, collaboration.id);
-    const { rows } = await store.nodes.list({ collaborationIds: [collaboration.id] }, ALL);
+    const inside = { collaborationIds: [collaboration.id] };
+    const rows = await listAll((page) => store.nodes.list(inside, page));
     reply.code(201);
     return rows.map(render.node);
   });
@@ -193,8 +195,6 @@ function registerNodes({ app, store, events, vpn, clock, render }: Routes): void
 
 type Asked = Parameters<typeof callerOf>[0];
 
-const ALL = { offset: 0, limit: 1000, sort: [] } as const;
-
 /** Ids of the collaborations that somebody sees; undefined for all. Throws V6_AUTH_FORBIDDEN. */
 export function visibleCollaborations(identity: Identity): readonly number[] | undefined {
   const visible = visibleParties(identity, 'collaboration');
@@ -203,5 +203,5 @@ export function visibleCollaborations(identity: Identity): readonly number[] | u
 }
 
 async function membersOf(store: Store, collaborationId: number) {
-  return (await store.organizations.list({ collaborationId }, ALL)).rows;
+  return listAll((page) => store.organizations.list({ collaborationId }, page));
 }

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { V6Error } from '../../../core/errors.ts';
 import { assertCanForCollaboration } from '../../auth/permissions.ts';
+import { LARGEST_PAGE } from '../../services/list-all.ts';
 import { getCollaboration } from '../../services/parties.ts';
 import { callerOf, type Routes } from '../app-types.ts';
 import { id } from '../fields.ts';
@@ -25,7 +26,7 @@ export function registerColumnRoutes({ app, store }: Routes): void {
         collaborationIds: [collaborationId],
         organizationIds: organizations.map((organization) => organization.id),
       },
-      { offset: 0, limit: 1000, sort: [] },
+      LARGEST_PAGE,
     );
     for (const { config } of nodes) {
       const columns = config.filter(({ key }) => key === `columns_${label}`);

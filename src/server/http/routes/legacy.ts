@@ -1,5 +1,4 @@
 import { assertCanViewWork, forbidden } from '../../auth/permissions.ts';
-import type { RunRecord } from '../../interfaces/records.ts';
 import { listAll } from '../../services/list-all.ts';
 import { getCollaboration } from '../../services/parties.ts';
 import { getTask } from '../../services/tasks.ts';
@@ -16,9 +15,7 @@ export function registerLegacyRoutes({ app, store, render }: Routes): void {
     const identity = callerOf(request, 'user', 'node', 'container');
     const task = await getTask(store, request.params.id);
     assertCanViewWork(identity, task, 'task');
-    const runs = await listAll<RunRecord>((offset) =>
-      store.runs.list({ taskIds: [task.id] }, { offset, limit: 1000, sort: [] }),
-    );
+    const runs = await listAll((page) => store.runs.list({ taskIds: [task.id] }, page));
     // A run and its result were one record then.
     return runs.map((run) => ({ ...render.run(run), result: run.result }));
   });
@@ -28,8 +25,8 @@ export function registerLegacyRoutes({ app, store, render }: Routes): void {
     const { id: collaborationId } = await getCollaboration(store, request.params.id);
     if (visibleCollaborations(identity)?.includes(collaborationId) === false)
       throw forbidden('You may not view this collaboration');
-    const organizations = await listAll((offset) =>
-      store.organizations.list({ collaborationId }, { offset, limit: 1000, sort: [] }),
+    const organizations = await listAll((page) =>
+      store.organizations.list({ collaborationId }, page),
     );
     return organizations.map(render.organization);
   });

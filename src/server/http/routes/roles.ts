@@ -13,6 +13,7 @@ import type { RoleRecord } from '../../interfaces/records.ts';
 import type { RoleScope } from '../../interfaces/rights-store.ts';
 import type { Store } from '../../interfaces/store.ts';
 import { assertRulesExist, difference } from '../../services/grants.ts';
+import { LARGEST_PAGE } from '../../services/list-all.ts';
 import { notFound } from '../../services/nodes.ts';
 import { getOrganization, partnersOf, sharesCollaboration } from '../../services/parties.ts';
 import { getVisibleUser } from '../../services/users.ts';
@@ -139,7 +140,6 @@ function registerWrites({ app, store, events, render }: Routes): void {
 }
 
 const ruleParams = z.object({ id, rule_id: id });
-const WHOLE = { offset: 0, limit: 1000, sort: [] } as const;
 
 function registerRulesOfRole({ app, store, events, render }: Routes): void {
   app.get(
@@ -164,7 +164,7 @@ function registerRulesOfRole({ app, store, events, render }: Routes): void {
     const now = await store.rules.ofRoles([role.id]);
     await store.transaction((tx) => tx.roles.update(role.id, { rules: next(now) }));
     events.publish({ type: 'members-changed', organizationIds: [role.organizationId ?? 0] });
-    const { rows } = await store.rules.list({ roleId: role.id }, WHOLE);
+    const { rows } = await store.rules.list({ roleId: role.id }, LARGEST_PAGE);
     return rows.map(render.rule);
   };
   app.post(

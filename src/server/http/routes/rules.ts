@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { RULES } from '../../auth/rules.ts';
 import type { Operation, Scope } from '../../interfaces/records.ts';
+import { LARGEST_PAGE } from '../../services/list-all.ts';
 import { notFound } from '../../services/nodes.ts';
 import { getVisibleUser } from '../../services/users.ts';
 import { callerOf, type Routes } from '../app-types.ts';
@@ -24,8 +25,6 @@ const query = listQuery({
   no_pagination: once(flag).optional(),
 });
 
-const WHOLE = { offset: 0, limit: 1000, sort: [] } as const;
-
 /** Rules: what there is to be given. They are the same on every server. */
 export function registerRuleRoutes({ app, store, render }: Routes): void {
   app.get('/rule', { schema: { querystring: query } }, async (request, reply) => {
@@ -44,9 +43,9 @@ export function registerRuleRoutes({ app, store, render }: Routes): void {
         roleId,
         userId,
       },
-      all ? { ...WHOLE, sort: pageRequest(wanted).sort } : pageRequest(wanted),
+      all ? { ...LARGEST_PAGE, sort: pageRequest(wanted).sort } : pageRequest(wanted),
     );
-    const paging = all ? { page: 1, per_page: WHOLE.limit } : wanted;
+    const paging = all ? { page: 1, per_page: LARGEST_PAGE.limit } : wanted;
     return sendPage(request, reply, { query: paging, rows, render: render.rule });
   });
 

@@ -4,6 +4,7 @@ import type { Identity } from '../../auth/identity.ts';
 import { assertCanViewWork, forbidden, visibleWork } from '../../auth/permissions.ts';
 import type { RunRecord } from '../../interfaces/records.ts';
 import type { RunFilter, Store } from '../../interfaces/store.ts';
+import { LARGEST_PAGE } from '../../services/list-all.ts';
 import { getNode } from '../../services/nodes.ts';
 import { getRun, patchRun } from '../../services/runs.ts';
 import { callerOf, type Routes } from '../app-types.ts';
@@ -55,7 +56,7 @@ function registerRuns({ app, store, render }: Routes): void {
   const rendered = async (runs: readonly RunRecord[], included: readonly string[] | undefined) => {
     if (included?.includes('task') !== true) return runs.map((run) => render.run(run));
     const ids = [...new Set(runs.map((run) => run.taskId))];
-    const { rows } = await store.tasks.list({ ids }, { offset: 0, limit: 1000, sort: [] });
+    const { rows } = await store.tasks.list({ ids }, LARGEST_PAGE);
     return runs.map((run) =>
       render.run(
         run,

@@ -8,6 +8,7 @@ import {
 } from '../../auth/permissions.ts';
 import type { StudyRecord } from '../../interfaces/records.ts';
 import type { Store } from '../../interfaces/store.ts';
+import { listAll } from '../../services/list-all.ts';
 import { changeStudy, createStudy, getStudy, removeStudy } from '../../services/studies.ts';
 import { callerOf, type Routes } from '../app-types.ts';
 import { flag, id, list, listQuery, name, once, params, pattern } from '../fields.ts';
@@ -42,10 +43,10 @@ export function registerStudyRoutes(routes: Routes): void {
   registerMembers(routes);
 }
 
-const ALL = { offset: 0, limit: 1000, sort: [] } as const;
-
 const membersOf = async ({ store, render }: Routes, study: number) =>
-  (await store.organizations.list({ studyId: study }, ALL)).rows.map(render.organization);
+  (await listAll((page) => store.organizations.list({ studyId: study }, page))).map(
+    render.organization,
+  );
 
 const withMembers = async (routes: Routes, study: StudyRecord) => ({
   ...routes.render.study(study),

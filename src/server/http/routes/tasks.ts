@@ -7,7 +7,7 @@ import {
   assertCanViewWork,
   visibleWork,
 } from '../../auth/permissions.ts';
-import type { RunRecord, TaskRecord } from '../../interfaces/records.ts';
+import type { TaskRecord } from '../../interfaces/records.ts';
 import type { TaskFilter } from '../../interfaces/store.ts';
 import { killNode, killTask, removeTask } from '../../services/kills.ts';
 import { listAll } from '../../services/list-all.ts';
@@ -76,9 +76,7 @@ export function registerTaskRoutes(routes: Routes): void {
 function registerReads({ app, store, render }: Routes): void {
   const rendered = async (task: TaskRecord, included: readonly string[] | undefined) => {
     if (included === undefined || included.length === 0) return render.task(task);
-    const runs = await listAll<RunRecord>((offset) =>
-      store.runs.list({ taskIds: [task.id] }, { offset, limit: 1000, sort: [] }),
-    );
+    const runs = await listAll((page) => store.runs.list({ taskIds: [task.id] }, page));
     return {
       ...render.task(task),
       ...(included.includes('runs') ? { runs: runs.map((run) => render.run(run)) } : {}),
