@@ -45,7 +45,11 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'integration',
-          include: ['test/integration/**/*.test.ts'],
+          include: [
+            'test/integration/**/*.test.ts',
+            'test/drills/**/*.test.ts',
+            'test/attacks/**/*.test.ts',
+          ],
           testTimeout: minutes(3),
           hookTimeout: minutes(5),
           fileParallelism: false,
