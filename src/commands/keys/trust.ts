@@ -1,13 +1,8 @@
-import { Args, Flags } from '@oclif/core';
+import { Flags } from '@oclif/core';
 import { V6Command } from '../../cli/base-command.ts';
-import { confirmOrYes, yesFlag } from '../../cli/confirm.ts';
+import { yesFlag } from '../../cli/confirm.ts';
 import { hostFolders } from '../../cli/context.ts';
-import { plannedPin } from '../../core/crypto/judge-keys.ts';
-
-interface TrustedKey {
-  readonly organization: number;
-  readonly fingerprint: string;
-}
+import { organizationArg, type TrustedKey, trustKey } from '../../cli/trusted-keys.ts';
 
 export default class KeysTrust extends V6Command<TrustedKey> {
   static override summary = 'trust a public key of an organization';
@@ -17,9 +12,7 @@ export default class KeysTrust extends V6Command<TrustedKey> {
     '<%= config.bin %> keys trust 3',
     '<%= config.bin %> keys trust 3 --fingerprint 8c1f… --yes',
   ];
-  static override args = {
-    organization: Args.integer({ description: 'id of the organization', required: true, min: 1 }),
-  };
+  static override args = organizationArg;
   static override flags = {
     login: Flags.string({ description: 'login to use; the current one by default' }),
     fingerprint: Flags.string({
@@ -35,15 +28,14 @@ export default class KeysTrust extends V6Command<TrustedKey> {
     const side = await composeUserSide(hostFolders(process.env));
     const pins = side.pins(await side.logins.get(flags.login));
     const { fingerprint } = flags;
-    const pin = await plannedPin(pins, { organization, fingerprint, now: new Date() });
-    const whose = pin.name === '' ? '' : ` (${pin.name})`;
-    await confirmOrYes({
-      message: `Trust the key ${pin.fingerprint} of organization ${organization}${whose}?`,
-      flags,
-      isQuiet: this.jsonEnabled(),
-    });
-    await pins.trust(pin);
-    this.log(`The key ${pin.fingerprint} of organization ${organization} is trusted.`);
-    return { organization, fingerprint: pin.fingerprint };
+    return trustKey(
+      pins,
+      { organization, fingerprint },
+      {
+        flags,
+        isQuiet: this.jsonEnabled(),
+        log: (line) => this.log(line),
+      },
+    );
   }
 }

@@ -1,14 +1,9 @@
-import { Args, Flags } from '@oclif/core';
+import { Flags } from '@oclif/core';
 import { V6Command } from '../../../cli/base-command.ts';
-import { confirmOrYes, yesFlag } from '../../../cli/confirm.ts';
+import { yesFlag } from '../../../cli/confirm.ts';
 import { contextFlags, contextFromFlags } from '../../../cli/context.ts';
-import { plannedPin } from '../../../core/crypto/judge-keys.ts';
+import { organizationArg, type TrustedKey, trustKey } from '../../../cli/trusted-keys.ts';
 import { V6Error } from '../../../core/errors.ts';
-
-interface TrustedKey {
-  readonly organization: number;
-  readonly fingerprint: string;
-}
 
 export default class NodeKeysTrust extends V6Command<TrustedKey> {
   static override summary = 'trust a public key of an organization';
@@ -18,9 +13,7 @@ export default class NodeKeysTrust extends V6Command<TrustedKey> {
     '<%= config.bin %> node keys trust 3 --name hospital-a',
     '<%= config.bin %> node keys trust 3 --fingerprint 8c1f… --yes',
   ];
-  static override args = {
-    organization: Args.integer({ description: 'id of the organization', required: true, min: 1 }),
-  };
+  static override args = organizationArg;
   static override flags = {
     ...contextFlags,
     fingerprint: Flags.string({
@@ -44,15 +37,14 @@ export default class NodeKeysTrust extends V6Command<TrustedKey> {
       );
     }
     const { fingerprint } = flags;
-    const pin = await plannedPin(pins, { organization, fingerprint, now: new Date() });
-    const whose = pin.name === '' ? '' : ` (${pin.name})`;
-    await confirmOrYes({
-      message: `Trust the key ${pin.fingerprint} of organization ${organization}${whose}?`,
-      flags,
-      isQuiet: this.jsonEnabled(),
-    });
-    await pins.trust(pin);
-    this.log(`The key ${pin.fingerprint} of organization ${organization} is trusted.`);
-    return { organization, fingerprint: pin.fingerprint };
+    return trustKey(
+      pins,
+      { organization, fingerprint },
+      {
+        flags,
+        isQuiet: this.jsonEnabled(),
+        log: (line) => this.log(line),
+      },
+    );
   }
 }
