@@ -107,36 +107,20 @@ class LadderKeeper implements CredentialLadder {
   }
 
   disconnect(): Promise<Verdict> {
-    this.isHeld = true;
-    this.cancelAttempt();
-    const ended = this.queue.then(async () => {
+    return this.hold(async () => {
       // Somebody else asked for a tunnel meanwhile.
-      if (!this.isHeld) return this.current;
-      // A climb that was under way may have planned its next attempt.
-      this.cancelAttempt();
-      await this.deps.vpnClient.disconnect();
-      this.set(DISCONNECTED_VERDICT);
-      return this.current;
+      if (this.isHeld) await this.endTunnel();
     });
-    this.queue = ended.catch(() => undefined);
-    return ended;
   }
 
   release(): Promise<Verdict> {
-    this.isHeld = true;
-    this.cancelAttempt();
     // In turn with climbs: one that is asked for meanwhile must not find a file whose lease is about to end.
-    const released = this.queue.then(async () => {
-      this.cancelAttempt();
-      await this.deps.vpnClient.disconnect();
-      this.set(DISCONNECTED_VERDICT);
+    return this.hold(async () => {
+      await this.endTunnel();
       await this.deps.vpn.releaseLease(this.signal);
       await this.deps.credentials.remove();
       this.inUse = undefined;
-      return this.current;
     });
-    this.queue = released.catch(() => undefined);
-    return released;
   }
 
   async connect(): Promise<Verdict> {
@@ -261,6 +245,25 @@ class LadderKeeper implements CredentialLadder {
       .sleep(pauseMs, signal)
       .then(() => (signal.aborted ? undefined : this.climb(from, steps)))
       .catch(() => undefined);
+  }
+
+  /** From now on no tunnel is wanted, until somebody asks for one; the work is done in its turn. */
+  private hold(work: () => Promise<void>): Promise<Verdict> {
+    this.isHeld = true;
+    this.cancelAttempt();
+    const done = this.queue.then(async () => {
+      await work();
+      return this.current;
+    });
+    this.queue = done.catch(() => undefined);
+    return done;
+  }
+
+  private async endTunnel(): Promise<void> {
+    // A climb that was under way may have planned its next attempt.
+    this.cancelAttempt();
+    await this.deps.vpnClient.disconnect();
+    this.set(DISCONNECTED_VERDICT);
   }
 
   private cancelAttempt(): void {
