@@ -10,8 +10,8 @@ import type { NodeRecord } from '../interfaces/records.ts';
 import type { Store } from '../interfaces/store.ts';
 import { endConfigs, endGrant, endQuietly, isFresh } from './vpn-end.ts';
 import { type Grant, type Grants, noGrant } from './vpn-grants.ts';
-import type { HeldLease } from './vpn-quota.ts';
-import { planRoom, type Room } from './vpn-room.ts';
+import type { HeldLease, Room } from './vpn-quota.ts';
+import { planRoom } from './vpn-room.ts';
 
 export interface IssueDeps {
   readonly store: Store;

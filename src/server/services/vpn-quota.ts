@@ -14,8 +14,11 @@ export interface HeldLease {
  * `room`: one more fits. `replace`: the node's own one ends first. `reclaim`: that of a node which has been away for long ends
  * first. `busy`: the node's own one would have to end first while its tunnel carries a run; later. `full`: no.
  */
-export type QuotaPlan =
-  | { readonly kind: 'room' | 'replace' | 'busy' | 'full' }
+export type QuotaPlan = Room | { readonly kind: 'busy' } | { readonly kind: 'full' };
+
+/** How one more configuration fits. */
+export type Room =
+  | { readonly kind: 'room' | 'replace' }
   | { readonly kind: 'reclaim'; readonly from: HeldLease };
 
 export interface QuotaInput {

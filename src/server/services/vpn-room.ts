@@ -5,7 +5,7 @@ import type { NodeRecord } from '../interfaces/records.ts';
 import type { Store } from '../interfaces/store.ts';
 import { LARGEST_PAGE } from './list-all.ts';
 import { listLeases } from './vpn-leases.ts';
-import { type HeldLease, planQuota } from './vpn-quota.ts';
+import { planQuota, type Room } from './vpn-quota.ts';
 
 export interface RoomDeps {
   readonly store: Store;
@@ -16,11 +16,6 @@ export interface RoomDeps {
 }
 
 const WEEK_MS = 7 * 24 * 3_600_000;
-
-/** How one more configuration fits. */
-export type Room =
-  | { readonly kind: 'room' | 'replace' }
-  | { readonly kind: 'reclaim'; readonly from: HeldLease };
 
 /** Asked before the portal is asked for anything. Throws V6_PORTAL_QUOTA. */
 export async function planRoom(deps: RoomDeps, node: NodeRecord): Promise<Room> {
@@ -37,7 +32,7 @@ export async function planRoom(deps: RoomDeps, node: NodeRecord): Promise<Room> 
   });
   if (plan.kind === 'full') throw portalFull(limit);
   if (plan.kind === 'busy') throw tunnelInUse(limit);
-  return plan as Room;
+  return plan;
 }
 
 async function carriesRun(store: Store, node: NodeRecord): Promise<boolean> {

@@ -52,6 +52,7 @@ export interface VpnServiceDeps {
 /** A repeated request within this time is a retry of one whose answer got lost. */
 const SAME_ANSWER_MS = 5000;
 const PER_NODE = { max: 10, windowMs: 60_000 } as const;
+
 export function createVpnService(deps: VpnServiceDeps): VpnService {
   const answers = new Map<
     number,
