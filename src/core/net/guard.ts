@@ -52,7 +52,8 @@ export function renderGuard(owners: GuardOwners): string {
     `add chain ${GUARD_TABLE} through { type filter hook forward priority -10; policy accept; }`,
     ...[BRIDGE_PREFIX.uplink, BRIDGE_PREFIX.slot].flatMap((prefix) => [
       rule('to_host', `iifname "${prefix}*" ct state established,related accept`, 'answers'),
-      ...withRemotes.map(({ mark }) =>
+      // For VPN clients, which stand on uplinks; an algorithm has no business with a VPN server.
+      ...(prefix === BRIDGE_PREFIX.uplink ? withRemotes : []).map(({ mark }) =>
         rule(
           'to_host',
           `iifname "${prefix}*" ip daddr . meta l4proto . th dport @remotes_${mark} counter accept`,
@@ -65,6 +66,12 @@ export function renderGuard(owners: GuardOwners): string {
       'through',
       `iifname "${BRIDGE_PREFIX.slot}*" oifname != "${BRIDGE_PREFIX.slot}*" counter drop`,
       `${BRIDGE_PREFIX.slot} out`,
+    ),
+    // A cloud's metadata service (RFC 3927 range) gives this machine's credentials to whoever asks through it.
+    rule(
+      'through',
+      `iifname "${BRIDGE_PREFIX.uplink}*" ip daddr 169.254.0.0/16 counter drop`,
+      `${BRIDGE_PREFIX.uplink} to link-local`,
     ),
   ]);
 }
