@@ -1,85 +1,40 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import os from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { connectEngine } from '../../src/adapters/docker/engine.ts';
-import { createHostView } from '../../src/adapters/host/host-view.ts';
-import { portalAdmin } from '../../src/adapters/portal-admin/client.ts';
-import { portalFiles } from '../../src/adapters/portal-files/portal-files.ts';
-import { openPortalHost } from '../../src/adapters/portal-host/portal-host.ts';
-import { systemClock } from '../../src/core/clock.ts';
 import type { Context } from '../../src/core/context.ts';
 import type { Engine } from '../../src/core/engine/engine.ts';
 import { names } from '../../src/core/labels.ts';
-import { composeImages } from '../../src/images/compose.ts';
-import { imageReferences } from '../../src/images/references.ts';
 import type { PortalDeps } from '../../src/portal/portal-deps.ts';
 import { portalStatus } from '../../src/portal/portal-status.ts';
 import { startPortal } from '../../src/portal/start-portal.ts';
-import { stopPortal } from '../../src/portal/stop-portal.ts';
 import type { PortalTestModes } from '../../src/portal/test-modes.ts';
 import { api, logIn, type PortalAccount } from '../support/portal-client.ts';
+import { accountOf, type PortalWorld, portalWorld } from '../support/portal-world.ts';
 import { until } from '../support/wait.ts';
 
-const ROOT = path.join(import.meta.dirname, '../..');
 const SCOPE = 'demo-pmodes';
 const SUBNET = '10.204.64.0/24';
 const LABELS = { 'v6.test': 'portal-modes' };
 
-let folder: string;
+let world: PortalWorld;
 let engine: Engine;
 let deps: PortalDeps;
 let context: Context;
 
 beforeAll(async () => {
-  engine = await connectEngine();
-  await (await composeImages(ROOT, engine)).build({ only: ['vpn', 'runtime'] });
-  folder = await mkdtemp(path.join(os.tmpdir(), 'v6m-'));
-  context = {
-    type: 'portal',
-    name: 'default',
-    scope: SCOPE,
-    configFile: path.join(folder, 'unused.yaml'),
-    dataDir: path.join(folder, 'data'),
-    logDir: path.join(folder, 'log'),
-    runDir: path.join(folder, 'run', 'portal'),
-  };
-  deps = {
-    engine,
-    files: portalFiles,
-    host: { ...createHostView(), ...openPortalHost() },
-    admin: portalAdmin,
-    clock: systemClock,
-    images: { ...imageReferences(ROOT) },
-  };
+  world = await portalWorld(SCOPE, LABELS);
+  ({ engine, deps, context } = world);
 }, 600_000);
 
 afterAll(async () => {
-  await removeAll();
-  await rm(folder, { recursive: true, force: true });
+  await world[Symbol.asyncDispose]();
 });
 
-async function removeAll(): Promise<void> {
-  for (const { id } of await engine.containers.list(LABELS)) await engine.containers.remove(id);
-  await stopPortal(deps, { context, removeData: true });
-}
-
 async function start(testModes: PortalTestModes): Promise<PortalAccount> {
-  await removeAll();
+  await world.clear();
   await startPortal(deps, { context, subnet: SUBNET, testModes });
-  const { vpn_server: block, state } = await portalStatus(deps, context);
-  if (block === null) throw new Error('there is no portal');
-  expect(state).toBe('running');
-  const secret = async (file: string | null): Promise<string> =>
-    file === null ? '' : (await readFile(file, 'utf8')).trim();
-  return {
-    url: block.url,
-    username: block.portal_username,
-    password: await secret(block.portal_userpass_file),
-    clientId: block.client_id,
-    clientSecret: await secret(block.client_secret_file),
-    redirectUri: block.redirect_url,
-  };
+  expect((await portalStatus(deps, context)).state).toBe('running');
+  return accountOf(world);
 }
 
 async function fileOf(account: PortalAccount, node: string): Promise<string> {
@@ -91,7 +46,7 @@ async function fileOf(account: PortalAccount, node: string): Promise<string> {
 
 /** A plain openvpn with the file, as any client would run it. */
 async function openClient(name: string, config: string) {
-  const file = path.join(folder, `${name}.ovpn`);
+  const file = path.join(world.folder, `${name}.ovpn`);
   await writeFile(file, `${config}\n`, { mode: 0o600 });
   const id = await engine.containers.create({
     name: `v6-test-modes-${name}`,

@@ -1,18 +1,10 @@
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
-import os from 'node:os';
+import { readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { connectEngine } from '../../src/adapters/docker/engine.ts';
-import { createHostView } from '../../src/adapters/host/host-view.ts';
 import { portalAdmin } from '../../src/adapters/portal-admin/client.ts';
-import { portalFiles } from '../../src/adapters/portal-files/portal-files.ts';
-import { openPortalHost } from '../../src/adapters/portal-host/portal-host.ts';
-import { systemClock } from '../../src/core/clock.ts';
 import type { Context } from '../../src/core/context.ts';
 import type { Engine } from '../../src/core/engine/engine.ts';
 import { labelsFor, names } from '../../src/core/labels.ts';
-import { composeImages } from '../../src/images/compose.ts';
-import { imageReferences } from '../../src/images/references.ts';
 import { createCertificateMaker } from '../../src/portal/pki.ts';
 import type { PortalDeps } from '../../src/portal/portal-deps.ts';
 import { portalStatus } from '../../src/portal/portal-status.ts';
@@ -20,75 +12,31 @@ import { portalPaths } from '../../src/portal/settings.ts';
 import { startPortal } from '../../src/portal/start-portal.ts';
 import { stopPortal } from '../../src/portal/stop-portal.ts';
 import { hostState } from '../support/host-state.ts';
-import { api, logIn, type PortalAccount, type PortalLogin } from '../support/portal-client.ts';
+import { api, logIn, type PortalLogin } from '../support/portal-client.ts';
+import { accountOf, type PortalWorld, portalWorld } from '../support/portal-world.ts';
 import { until } from '../support/wait.ts';
 
-const ROOT = path.join(import.meta.dirname, '../..');
 const SCOPE = 'demo-ptest';
 const SUBNET = '10.204.0.0/24';
 const CLIENT_LABELS = { 'v6.test': 'portal' };
 
-let folder: string;
+let world: PortalWorld;
 let engine: Engine;
 let deps: PortalDeps;
 let context: Context;
 
 beforeAll(async () => {
-  engine = await connectEngine();
-  await (await composeImages(ROOT, engine)).build({ only: ['vpn', 'runtime'] });
-  folder = await mkdtemp(path.join(os.tmpdir(), 'v6p-'));
-  context = {
-    type: 'portal',
-    name: 'default',
-    scope: SCOPE,
-    configFile: path.join(folder, 'unused.yaml'),
-    dataDir: path.join(folder, 'data'),
-    logDir: path.join(folder, 'log'),
-    runDir: path.join(folder, 'run', 'portal'),
-  };
-  deps = {
-    engine,
-    files: portalFiles,
-    host: { ...createHostView(), ...openPortalHost() },
-    admin: portalAdmin,
-    clock: systemClock,
-    // Once: a build that somebody else makes meanwhile is not ours.
-    images: { ...imageReferences(ROOT) },
-  };
-  await removeLeftovers();
+  world = await portalWorld(SCOPE, CLIENT_LABELS);
+  ({ engine, deps, context } = world);
+  await world.clear();
 }, 600_000);
 
 afterAll(async () => {
-  await removeLeftovers();
-  await rm(folder, { recursive: true, force: true });
+  await world[Symbol.asyncDispose]();
 });
 
-async function removeLeftovers(): Promise<void> {
-  for (const { id } of await engine.containers.list(CLIENT_LABELS)) {
-    await engine.containers.remove(id);
-  }
-  await stopPortal(deps, { context, removeData: true });
-}
-
-async function secret(file: string | null): Promise<string> {
-  return file === null ? '' : (await readFile(file, 'utf8')).trim();
-}
-
-async function accountOf(): Promise<PortalAccount> {
-  const { vpn_server: block } = await portalStatus(deps, context);
-  if (block === null) throw new Error('there is no portal');
-  return {
-    url: block.url,
-    username: block.portal_username,
-    password: await secret(block.portal_userpass_file),
-    clientId: block.client_id,
-    clientSecret: await secret(block.client_secret_file),
-    redirectUri: block.redirect_url,
-  };
-}
-
 async function fetchConfig(node: string): Promise<{ text: string; login: PortalLogin }> {
-  const account = await accountOf();
+  const account = await accountOf(world);
   const login = await logIn(account);
   const answer = await api(account.url, login, 'connect', { profile_id: 'default', v6_node: node });
   if (answer.status !== 200) throw new Error(`connect: ${answer.status} ${await answer.text()}`);
@@ -97,7 +45,7 @@ async function fetchConfig(node: string): Promise<{ text: string; login: PortalL
 
 /** An openvpn of the v6-vpn image with one client config, as a VPN client would run it. */
 async function startClient(name: string, config: string, extra: readonly string[] = []) {
-  const file = path.join(folder, `${name}.ovpn`);
+  const file = path.join(world.folder, `${name}.ovpn`);
   await writeFile(file, `${config}\n`, { mode: 0o600 });
   const id = await engine.containers.create({
     name: `v6-test-portal-${name}`,
@@ -336,7 +284,7 @@ describe('nodes on the embedded VPN server', () => {
     const { text, login } = await fetchConfig('delta');
     const delta = await startClient('delta', text);
     await delta.address();
-    const account = await accountOf();
+    const account = await accountOf(world);
     expect((await api(account.url, login, 'disconnect')).status).toBe(204);
     expect((await api(account.url, login, 'disconnect')).status).toBe(204);
     await until('delta is refused', 15_000, delta.hasEnded);
