@@ -169,6 +169,7 @@ function filtered(query: Query, filter: RunFilter): Query {
   }
   if (organizationId !== undefined) out = out.where('run.organization_id', '=', organizationId);
   if (isOpen !== undefined) out = out.where('run.finished_at', isOpen ? 'is' : 'is not', null);
+  if (filter.status !== undefined) out = out.where('run.status', '=', filter.status);
   if (isKillPending !== undefined) out = out.where('run.kill_pending', '=', Number(isKillPending));
   if (filter.initOrganizationId !== undefined)
     out = out.where('task.init_org_id', '=', filter.initOrganizationId);

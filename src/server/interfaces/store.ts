@@ -248,6 +248,7 @@ export interface RunFilter {
   readonly organizationId?: number | undefined;
   readonly collaborationIds?: readonly number[] | undefined;
   readonly isOpen?: boolean | undefined;
+  readonly status?: RunStatus | undefined;
   readonly isKillPending?: boolean | undefined;
   readonly initOrganizationId?: number | undefined;
   readonly initUserId?: number | undefined;

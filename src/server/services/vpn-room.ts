@@ -3,7 +3,6 @@ import { V6Error } from '../../core/errors.ts';
 import type { PortalConnector } from '../interfaces/portal-connector.ts';
 import type { NodeRecord } from '../interfaces/records.ts';
 import type { Store } from '../interfaces/store.ts';
-import { LARGEST_PAGE } from './list-all.ts';
 import { listLeases } from './vpn-leases.ts';
 import { planQuota, type Room } from './vpn-quota.ts';
 
@@ -39,10 +38,10 @@ async function carriesRun(store: Store, node: NodeRecord): Promise<boolean> {
   if (!node.isOnline || node.ip === null) return false;
   const { organizationId, collaborationId } = node;
   const { rows } = await store.runs.list(
-    { organizationId, collaborationIds: [collaborationId], isOpen: true },
-    LARGEST_PAGE,
+    { organizationId, collaborationIds: [collaborationId], isOpen: true, status: 'active' },
+    { offset: 0, limit: 1, sort: [] },
   );
-  return rows.some(({ status }) => status === 'active');
+  return rows.length > 0;
 }
 
 const QUOTA_HINTS = [
