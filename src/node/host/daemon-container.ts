@@ -1,7 +1,7 @@
 import type { Context } from '../../core/context.ts';
 import type { ContainerSpec, ContainerState, Engine, Mount } from '../../core/engine/engine.ts';
-import { V6Error } from '../../core/errors.ts';
-import { LABEL, labelsFor, names, type Scope } from '../../core/labels.ts';
+import { findOwnContainer } from '../../core/engine/own-container.ts';
+import { labelsFor, names, type Scope } from '../../core/labels.ts';
 
 /** Who starts the node on the host: the daemon works for them, with their folders. */
 export interface HostUser {
@@ -107,22 +107,9 @@ export function foldersOf({ dataDir, logDir, runDir }: Context): readonly string
 }
 
 /** The daemon's container of a node, whatever its state. Throws V6_ENGINE_CONFLICT when a stranger has its name. */
-export async function findDaemon(
+export function findDaemon(
   engine: Pick<Engine, 'containers'>,
   { name, scope }: Pick<Context, 'name' | 'scope'>,
 ): Promise<ContainerState | undefined> {
-  const container = names.node(name, scope);
-  const found = await engine.containers.find(container);
-  if (found === undefined || found.labels[LABEL.kind] === 'node') return found;
-  throw new V6Error(
-    'V6_ENGINE_CONFLICT',
-    `A container that v6 did not make has the name ${container}`,
-    {
-      hints: [
-        'It may be a node of the Python version: stop that one with its own command line.',
-        `If nobody needs it: docker rm ${container}`,
-      ],
-      details: { container },
-    },
-  );
+  return findOwnContainer(engine, { container: names.node(name, scope), kind: 'node' });
 }

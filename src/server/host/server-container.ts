@@ -2,7 +2,7 @@ import path from 'node:path';
 import type { ServerConfig } from '../../core/config/server-config.ts';
 import type { Context } from '../../core/context.ts';
 import type { ContainerSpec, ContainerState, Engine, Mount } from '../../core/engine/engine.ts';
-import { V6Error } from '../../core/errors.ts';
+import { findOwnContainer } from '../../core/engine/own-container.ts';
 import { LABEL, labelsFor, names, type Scope } from '../../core/labels.ts';
 import { databasePlace } from './database-place.ts';
 import { localServerUrl, publishedAddress, type ServerAddress } from './server-address.ts';
@@ -117,22 +117,9 @@ function mountsOf(
 }
 
 /** The container of a server, whatever its state. Throws V6_ENGINE_CONFLICT when a stranger has its name. */
-export async function findServerContainer(
+export function findServerContainer(
   engine: Pick<Engine, 'containers'>,
   { name, scope }: Pick<Context, 'name' | 'scope'>,
 ): Promise<ContainerState | undefined> {
-  const container = names.server(name, scope);
-  const found = await engine.containers.find(container);
-  if (found === undefined || found.labels[LABEL.kind] === 'server') return found;
-  throw new V6Error(
-    'V6_ENGINE_CONFLICT',
-    `A container that v6 did not make has the name ${container}`,
-    {
-      hints: [
-        'It may be a server of the Python version: stop that one with its own command line.',
-        `If nobody needs it: docker rm ${container}`,
-      ],
-      details: { container },
-    },
-  );
+  return findOwnContainer(engine, { container: names.server(name, scope), kind: 'server' });
 }
