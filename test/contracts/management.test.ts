@@ -140,4 +140,38 @@ describe('the management socket of openvpn', () => {
     await openvpn.end();
     await folder.remove();
   });
+
+  it.each([
+    ['one endless line', 'x'.repeat(64 * 1024)],
+    ['line after line', `1,I,${'y'.repeat(1000)}\r\n`.repeat(60)],
+  ])('lets go of something that floods it with %s, and comes back later', async (_what, piece) => {
+    const folder = await tempFolder();
+    const seen: ManagementEvent[] = [];
+    let connections = 0;
+    const flood = createServer((socket) => {
+      connections += 1;
+      socket.on('error', () => undefined);
+      const pour = (): void => {
+        while (!socket.destroyed && socket.write(piece));
+        socket.once('drain', pour);
+      };
+      pour();
+    });
+    const file = path.join(folder.path, 'm.sock');
+    await new Promise<void>((resolve) => {
+      flood.listen(file, resolve);
+    });
+    const management = new ManagementSocket(file);
+    management.onEvent((event) => seen.push(event));
+    await until('it is let go', 5000, () => seen.some(({ type }) => type === 'closed'));
+    expect(seen.find(({ type }) => type === 'fatal')).toMatchObject({
+      message: 'The management socket says more than openvpn would',
+    });
+    expect(connections).toBe(1);
+    management.close();
+    await new Promise<void>((resolve) => {
+      flood.close(() => resolve());
+    });
+    await folder.remove();
+  });
 });

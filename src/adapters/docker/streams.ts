@@ -72,13 +72,25 @@ export class Demultiplexer {
   }
 }
 
+/** Characters of one line at most; a longer one comes out in pieces, because a container decides what it prints. */
+const LONGEST_LINE = 16 * 1024 * 1024;
+
 /** Cuts text into lines without their line ends. */
 export class LineCutter {
+  readonly #longest: number;
   #rest = '';
+
+  constructor(longest = LONGEST_LINE) {
+    this.#longest = longest;
+  }
 
   push(text: string): string[] {
     const parts = (this.#rest + text).split('\n');
     this.#rest = parts.pop() ?? '';
+    if (this.#rest.length > this.#longest) {
+      parts.push(this.#rest);
+      this.#rest = '';
+    }
     return parts.map((line) => line.replace(/\r$/, ''));
   }
 

@@ -14,6 +14,10 @@ import {
 const RETRY_MS = 100;
 /** Between two pings, and how long one may stay unanswered, ms. */
 const PING_MS = 5000;
+/** Characters between two pings at most; openvpn says a few hundred, and its history of 250 log lines once. */
+const TALK_LIMIT = 1024 * 1024;
+/** Before the next attempt to reach one that said more, ms. */
+const FLOOD_PAUSE_MS = 5000;
 
 interface Pending {
   readonly command: string;
@@ -36,6 +40,8 @@ export class ManagementSocket implements Management {
   #pings: NodeJS.Timeout | undefined;
   #pending: Pending[] = [];
   #rest = '';
+  #heard = 0;
+  #pauseMs = RETRY_MS;
   #isClosed = false;
   #isOpen = false;
 
@@ -82,7 +88,7 @@ export class ManagementSocket implements Management {
     socket.on('close', () => {
       if (this.#socket !== socket) return;
       this.#drop();
-      if (!this.#isClosed) this.#timer = setTimeout(() => this.#connect(), RETRY_MS);
+      if (!this.#isClosed) this.#timer = setTimeout(() => this.#connect(), this.#pauseMs);
     });
   }
 
@@ -93,6 +99,8 @@ export class ManagementSocket implements Management {
     }
     this.#isOpen = true;
     this.#rest = '';
+    this.#heard = 0;
+    this.#pauseMs = RETRY_MS;
     this.#emit({ type: 'open' });
     for (const command of this.#setUp) this.send(command).catch(() => undefined);
     this.#pings = setInterval(() => this.#ping(), PING_MS);
@@ -100,6 +108,7 @@ export class ManagementSocket implements Management {
 
   /** The ping of the last round must have come back; a process that answers late is frozen for its tunnel as well. */
   #ping(): void {
+    this.#heard = 0;
     if (this.#pending.some(({ command }) => command === 'pid')) this.#emit({ type: 'frozen' });
     else this.send('pid').catch(() => undefined);
   }
@@ -126,6 +135,14 @@ export class ManagementSocket implements Management {
   }
 
   #read(text: string): void {
+    this.#heard += text.length;
+    if (this.#heard > TALK_LIMIT) {
+      // What floods us is not openvpn, and what it says would pile up here.
+      this.#pauseMs = FLOOD_PAUSE_MS;
+      this.#emit({ type: 'fatal', message: 'The management socket says more than openvpn would' });
+      this.#socket?.destroy();
+      return;
+    }
     const parts = (this.#rest + text).split('\n');
     this.#rest = parts.pop() ?? '';
     for (const part of parts) this.#line(part.replace(/\r$/, ''));

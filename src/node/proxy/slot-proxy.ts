@@ -77,12 +77,14 @@ export class SlotProxy {
     const socket = this.socketOf(index);
     try {
       await mkdir(this.#folder, { recursive: true, mode: 0o700 });
+      await chmod(this.#folder, 0o700);
       await rm(socket, { force: true });
+      // The folder keeps others out. No chmod of the socket: the VPN client may write in there, and could have put a link to a
+      // file of the host in its place by then.
       await new Promise<void>((resolve, reject) => {
         server.once('error', reject);
         server.listen(socket, resolve);
       });
-      await chmod(socket, 0o600);
     } catch (error) {
       this.#servers.delete(index);
       throw new V6Error('V6_NODE_NOT_READY', `Cannot listen on ${socket}`, {

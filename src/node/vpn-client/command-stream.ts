@@ -3,10 +3,13 @@ import { V6Error } from '../../core/errors.ts';
 
 /** For one command, ms. Most take a few; the longest ends openvpn politely (3 s). */
 const COMMAND_LIMIT_MS = 15_000;
+/** What one command may print, characters: all rules with 10,000 ports are below 2 Mi. A client that says more is not ours any more. */
+const OUTPUT_LIMIT = 32 * 1024 * 1024;
 
 interface Pending {
   readonly marker: string;
   readonly output: string[];
+  size: number;
   readonly resolve: (lines: readonly string[]) => void;
   readonly reject: (error: V6Error) => void;
   readonly timer: NodeJS.Timeout;
@@ -44,7 +47,7 @@ export class CommandStream {
     const marker = `v6-end-${this.#serial}`;
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => this.close(), COMMAND_LIMIT_MS);
-      this.#waiting.push({ marker, output: [], resolve, reject, timer });
+      this.#waiting.push({ marker, output: [], size: 0, resolve, reject, timer });
       this.#stream.write(`{ ${command}; } </dev/null 2>&1; printf '\\n${marker} %s\\n' "$?"`);
     });
   }
@@ -71,6 +74,8 @@ export class CommandStream {
     if (!current) return;
     if (!line.startsWith(`${current.marker} `)) {
       current.output.push(line);
+      current.size += line.length + 1;
+      if (current.size > OUTPUT_LIMIT) this.close();
       return;
     }
     this.#waiting.shift();

@@ -37,6 +37,14 @@ describe('streams of the engine', () => {
     expect(cutter.rest).toBe('rest');
   });
 
+  it('gives a line without an end out in pieces, and keeps no more than its limit', () => {
+    const cutter = new LineCutter(10);
+    expect(cutter.push('12345678')).toEqual([]);
+    expect(cutter.push('9012')).toEqual(['123456789012']);
+    expect(cutter.rest).toBe('');
+    expect(cutter.push('end\n')).toEqual(['end']);
+  });
+
   it('loses nothing that came before its reader, and ends or fails after it', async () => {
     const queue = new Queue<number>();
     queue.push(1);

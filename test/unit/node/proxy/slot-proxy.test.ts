@@ -150,7 +150,7 @@ describe('the proxy of a slot', () => {
     await writeFile(proxy.socketOf(5), '');
     await proxy.open(5);
     await proxy.open(5);
-    expect((await stat(proxy.socketOf(5))).mode & 0o777).toBe(0o600);
+    expect((await stat(folder)).mode & 0o777).toBe(0o700);
     await proxy.close(5);
     await expect(stat(proxy.socketOf(5))).rejects.toMatchObject({ code: 'ENOENT' });
     await proxy.close(5);

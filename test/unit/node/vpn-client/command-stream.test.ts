@@ -84,6 +84,17 @@ describe('the command stream', () => {
     await expect(stream.run('three')).rejects.toMatchObject({ code: 'V6_VPN_CLIENT_FAILED' });
   });
 
+  it('gives up a shell that never stops to talk', async () => {
+    const flood = Array.from({ length: 40 }, () => 'x'.repeat(1024 * 1024));
+    const stream = new CommandStream(
+      shell((line) => (line.startsWith('{') ? flood : [])),
+      'set up',
+    );
+    const failure = await stream.run('describe').catch((error: unknown) => error);
+    expect(isLostStream(failure)).toBe(true);
+    expect(stream.isLost).toBe(true);
+  });
+
   it('takes no second line', () => {
     const stream = new CommandStream(shell('silent'), 'set up');
     expect(() => stream.run('one\nreboot')).toThrow(RangeError);
