@@ -1,10 +1,11 @@
 // What the bootstrap finds on this machine: reads and asks, changes nothing.
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { isLockSatisfied } from './bootstrap-plan.mjs';
 import { pingEngine, SYSTEM_ENGINE } from './engine-start.mjs';
+import { findProgram } from './find-program.mjs';
 import { isStampCurrent } from './inputs.mjs';
 import { findPeers, findPython } from './python-peers.mjs';
 
@@ -24,29 +25,6 @@ const PROGRAMS = [
   'python3',
   'postgres',
 ];
-
-const SYSTEM_FOLDERS = [
-  '/usr/local/sbin',
-  '/usr/local/bin',
-  '/usr/sbin',
-  '/usr/bin',
-  '/sbin',
-  '/bin',
-];
-
-/** Debian keeps the programs of each version of PostgreSQL beside each other, and out of the path. */
-function postgresFolders() {
-  const root = '/usr/lib/postgresql';
-  const versions = existsSync(root) ? readdirSync(root) : [];
-  return versions.map((version) => path.join(root, version, 'bin'));
-}
-
-/** Full path of a program of the host; never one of node_modules. */
-export function findProgram(name) {
-  const own = (process.env.PATH ?? '').split(':').filter((at) => !at.includes('node_modules'));
-  const folders = [...own, ...SYSTEM_FOLDERS, ...postgresFolders()];
-  return folders.map((folder) => path.join(folder, name)).find((file) => existsSync(file));
-}
 
 function readText(file) {
   try {

@@ -9,7 +9,7 @@
 import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { findProgram, freeDiskMb, gatherFacts, pinnedNode } from './bootstrap-facts.mjs';
+import { freeDiskMb, gatherFacts, pinnedNode } from './bootstrap-facts.mjs';
 import {
   commandsForRoot,
   expectedSeconds,
@@ -22,6 +22,7 @@ import {
 } from './bootstrap-plan.mjs';
 import { createChildren } from './children.mjs';
 import { SYSTEM_ENGINE, startEngine } from './engine-start.mjs';
+import { findProgram } from './find-program.mjs';
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 const say = (line) => process.stderr.write(`${line}\n`);

@@ -142,7 +142,7 @@ function run(file, args, { onLine, signal }) {
 }
 
 async function main() {
-  const { findProgram } = await import('./bootstrap-facts.mjs');
+  const { findProgram } = await import('./find-program.mjs');
   const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
   const stop = new AbortController();
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(name, () => stop.abort());

@@ -1,7 +1,7 @@
 import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { findProgram } from '../../scripts/bootstrap-facts.mjs';
+import { findProgram } from '../../scripts/find-program.mjs';
 import { findPeers, makePeers, peersFolder } from '../../scripts/python-peers.mjs';
 import { inTempFolder } from '../support/temp-folder.ts';
 

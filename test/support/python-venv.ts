@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import path from 'node:path';
 import { execa } from 'execa';
-import { findProgram } from '../../scripts/bootstrap-facts.mjs';
+import { findProgram } from '../../scripts/find-program.mjs';
 import { makePeers } from '../../scripts/python-peers.mjs';
 
 const root = path.resolve(import.meta.dirname, '../..');
