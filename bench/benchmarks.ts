@@ -1,6 +1,7 @@
 import { mkdtempSync } from 'node:fs';
 import path from 'node:path';
 import { type AddressFigures, measureAddresses, SHAPES } from './addresses.ts';
+import { atLeast, atMost, type BenchDocument } from './document.ts';
 import { type FanoutFigures, measureFanout } from './fanout.ts';
 import { type LoginFigures, measureLogin } from './login.ts';
 import { startOurs } from './ours.ts';
@@ -21,37 +22,6 @@ export interface BenchInput {
   /** Tells the progress. */
   readonly said: (line: string) => void;
 }
-
-export interface BenchDocument {
-  readonly name: string;
-  /** Of all times. */
-  readonly unit: 'ms';
-  readonly figures: readonly object[];
-  /** Ours against Python's of the same run; empty when Python was not measured. */
-  readonly ratios: readonly object[];
-  readonly goals: readonly Goal[];
-}
-
-export interface Goal {
-  readonly goal: string;
-  readonly measured: number;
-  readonly limit: number;
-  readonly isReached: boolean;
-}
-
-const atMost = (goal: string, measured: number, limit: number): Goal => ({
-  goal,
-  measured,
-  limit,
-  isReached: measured <= limit,
-});
-
-const atLeast = (goal: string, measured: number, limit: number): Goal => ({
-  goal,
-  measured,
-  limit,
-  isReached: measured >= limit,
-});
 
 /** Starts each server that can be measured, one after the other, on a new database of the same size. */
 async function onEach(

@@ -1,4 +1,4 @@
-import type { BenchDocument } from './benchmarks.ts';
+import type { BenchDocument } from './document.ts';
 
 /** The document as text: one line per figure, ratio and goal. */
 export function renderText(document: BenchDocument & { readonly date: string }): string {

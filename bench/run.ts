@@ -1,26 +1,44 @@
-// npm run bench -- addresses|fanout|login [--json] [--python VENV] …: one document per benchmark on stdout, progress on stderr.
+// npm run bench -- NAME [--json] …: one document per benchmark on stdout, progress on stderr.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { benchAddresses, benchFanout, benchLogin } from './benchmarks.ts';
+import { type BenchInput, benchAddresses, benchFanout, benchLogin } from './benchmarks.ts';
+import type { BenchDocument } from './document.ts';
 import { findPython } from './python-peer.ts';
 import { renderText } from './render.ts';
+import { benchTaskStart } from './vpn/task-start.ts';
 
 const ROOT = path.join(import.meta.dirname, '..');
-const BENCHMARKS = { addresses: benchAddresses, fanout: benchFanout, login: benchLogin } as const;
+interface Benchmark {
+  readonly run: (input: BenchInput) => Promise<BenchDocument>;
+  readonly rounds: number;
+  /** Of the coordination server, which can be measured beside upstream's; the others are of the data plane. */
+  readonly isOfServer: boolean;
+}
 
-const USAGE = `npm run bench -- addresses|fanout|login [options]
+const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
+  addresses: { run: benchAddresses, rounds: 1, isOfServer: true },
+  fanout: { run: benchFanout, rounds: 10, isOfServer: true },
+  login: { run: benchLogin, rounds: 1, isOfServer: true },
+  'task-start': { run: benchTaskStart, rounds: 20, isOfServer: false },
+};
+
+const USAGE = `npm run bench -- ${Object.keys(BENCHMARKS).join('|')} [options]
 
   --json            one JSON document
+  --sources         run the server from its sources and not from the bundle
+  --rounds N        measurements of each kind; default: fanout 10 (Python: a third), task-start 20
+
+of the server:
   --python VENV     folder of the Python packages: used when they are there, else made; default: not measured
                     (also V6_BENCH_PYTHON)
   --nodes K         nodes of fanout and login; default 1000
-  --rounds N        tasks per kind of fanout; default 10 (Python: a third)
   --seconds S       per measurement of addresses; default 10 (Python: a few requests, each takes seconds)
-  --sources         run the server from its sources and not from the bundle
+
+task-start needs root and a container engine with tun.
 `;
 
 async function main(argv: readonly string[]): Promise<void> {
@@ -31,13 +49,13 @@ async function main(argv: readonly string[]): Promise<void> {
       json: { type: 'boolean', default: false },
       python: { type: 'string' },
       nodes: { type: 'string', default: '1000' },
-      rounds: { type: 'string', default: '10' },
+      rounds: { type: 'string' },
       seconds: { type: 'string', default: '10' },
       sources: { type: 'boolean', default: false },
     },
   });
-  const name = positionals[0] ?? '';
-  if (positionals.length !== 1 || !Object.hasOwn(BENCHMARKS, name)) {
+  const benchmark = Object.entries(BENCHMARKS).find(([name]) => name === positionals[0])?.[1];
+  if (positionals.length !== 1 || benchmark === undefined) {
     process.stderr.write(USAGE);
     process.exitCode = 2;
     return;
@@ -48,18 +66,25 @@ async function main(argv: readonly string[]): Promise<void> {
     process.stderr.write(`${line}\n`);
   };
   try {
-    const python = findPython(values.python ?? process.env.V6_BENCH_PYTHON, said);
-    const figures = await BENCHMARKS[name as keyof typeof BENCHMARKS]({
+    const wished = benchmark.isOfServer
+      ? (values.python ?? process.env.V6_BENCH_PYTHON)
+      : undefined;
+    const python = findPython(wished, said);
+    const figures = await benchmark.run({
       folder,
       freePort,
       python,
       nodes: Number(values.nodes),
-      rounds: Number(values.rounds),
+      rounds: Number(values.rounds ?? benchmark.rounds),
       seconds: Number(values.seconds),
       fromSources: values.sources,
       said,
     });
-    const document = { ...figures, ...machine(python !== undefined, values.sources) };
+    const document = {
+      ...figures,
+      ...machine(values.sources),
+      ...(benchmark.isOfServer ? { python: pythonOf(python !== undefined) } : {}),
+    };
     process.stdout.write(
       values.json ? `${JSON.stringify(document, null, 2)}\n` : renderText(document),
     );
@@ -76,7 +101,12 @@ function buildBundle(): void {
   if (status !== 0) throw new Error('The bundle could not be made; --sources runs without it.');
 }
 
-function machine(hasPython: boolean, fromSources: boolean) {
+const pythonOf = (isMeasured: boolean): string =>
+  isMeasured
+    ? 'vantage6-server 4.15.2, one uWSGI worker with gevent, SQLite'
+    : 'not measured: no --python';
+
+function machine(fromSources: boolean) {
   const [cpu] = os.cpus();
   return {
     date: new Date().toISOString(),
@@ -90,9 +120,6 @@ function machine(hasPython: boolean, fromSources: boolean) {
       /** Of the last minute, when the last measurement ended: the benchmark itself is most of it. */
       loadAverage: os.loadavg()[0],
     },
-    python: hasPython
-      ? 'vantage6-server 4.15.2, one uWSGI worker with gevent, SQLite'
-      : 'not measured: no --python',
   };
 }
 
