@@ -1,24 +1,20 @@
 import { randomBytes } from 'node:crypto';
+import path from 'node:path';
 import { connectEngine } from '../../src/adapters/docker/engine.ts';
-import type { Engine, ImageState } from '../../src/core/engine/engine.ts';
-import { V6Error } from '../../src/core/errors.ts';
+import type { Engine } from '../../src/core/engine/engine.ts';
+import { composeImages } from '../../src/images/compose.ts';
+import { imageReferences } from '../../src/images/references.ts';
 
-/** The newest v6-vpn image of this engine: V6_TEST_VPN_IMAGE, or by its name. Throws V6_IMAGE_NOT_FOUND. */
+const ROOT = path.resolve(import.meta.dirname, '../..');
+
+/** The v6-vpn image of these very sources, built when the engine has none yet; V6_TEST_VPN_IMAGE names another one. */
 export async function vpnImage(engine: Engine): Promise<string> {
   const named = process.env.V6_TEST_VPN_IMAGE;
   if (named !== undefined && named !== '') return named;
-  const images = (await engine.images.list({})).filter((image) => tagOf(image) !== undefined);
-  const newest = images.toSorted((a, b) => a.createdAt.getTime() - b.createdAt.getTime()).at(-1);
-  const tag = newest && tagOf(newest);
-  if (tag === undefined)
-    throw new V6Error('V6_IMAGE_NOT_FOUND', 'There is no v6-vpn image for this test', {
-      hints: ['v6 images build'],
-    });
-  return tag;
+  const images = await composeImages(ROOT, engine);
+  await images.build({ only: ['vpn'] });
+  return imageReferences(ROOT).vpn;
 }
-
-const tagOf = (image: ImageState): string | undefined =>
-  image.tags.find((tag) => tag.startsWith('v6-vpn:'));
 
 /** What one test file makes on the engine, under a name of its own; `removeAll` leaves nothing. */
 export interface Sandbox {

@@ -40,14 +40,14 @@ export async function buildTestAlgorithm(
   base: string,
   tag: string,
   program: string = PROGRAM,
+  ports: readonly string[] = ['EXPOSE 8888/tcp', 'LABEL p8888=echo'],
 ): Promise<void> {
   await mkdir(folder, { recursive: true });
   await writeFile(path.join(folder, 'program.sh'), program, { mode: 0o755 });
   const lines = [
     `FROM ${base}`,
     'COPY program.sh /program.sh',
-    'EXPOSE 8888/tcp',
-    'LABEL p8888=echo',
+    ...ports,
     'USER 65534',
     'ENTRYPOINT ["/usr/bin/tini", "-g", "--", "/bin/sh", "/program.sh"]',
     'CMD []',

@@ -110,14 +110,18 @@ export class VpnLab {
     return addressAt(VPN_SUBNET, 10 + number);
   }
 
+  /** The range for the slots of a node; numbers 1 to 15 of one lab lie side by side. */
+  slotRange(number: number): Cidr {
+    return `10.201.${this.#index * 16 + number}.0/24` as Cidr;
+  }
+
   /** A node with its networks, its slots and its VPN client, not yet connected. */
   async addNode(
     number: number,
     more: { readonly slots?: number; readonly vpnSubnet?: undefined } = {},
   ): Promise<LabNode> {
     const name = `${this.sandbox.id}-${number}`;
-    // Number 1 to 15: the ranges of one lab lie side by side.
-    const range = `10.201.${this.#index * 16 + number}.0/24` as Cidr;
+    const range = this.slotRange(number);
     const owner = { scope: 'user', node: name } as const;
     const slots = Array.from({ length: more.slots ?? 1 }, (_, index) =>
       slotAt(owner, range, index),
