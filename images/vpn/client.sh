@@ -15,28 +15,77 @@ ready() {
   done
 }
 
-# device_of ADDRESS: name of the interface that owns this address.
-device_of() {
-  # shellcheck disable=SC2046  # the fields of the answer are wanted
-  set -- $(ip -o -4 addr show to "$1/32")
-  echo "${2:-}"
-}
-
 # The engine takes the default route from the network whose name comes first; ours must lead out through the uplink.
+# Prints a line when it did not.
 default_route() {
-  [ -z "${V6_UPLINK_GATEWAY:-}" ] || ip route replace default via "$V6_UPLINK_GATEWAY"
+  [ -n "${V6_UPLINK_GATEWAY:-}" ] || return 0
+  case "$(ip -4 route show default)" in "default via $V6_UPLINK_GATEWAY dev "*) return 0 ;; esac
+  echo "route default"
+  ip route replace default via "$V6_UPLINK_GATEWAY"
 }
 
-# claim GATEWAY/LENGTH CLIENT LINK: own the slot's gateway address on the interface that has CLIENT.
-# The fixed link address keeps the neighbours' entries right over a restart; its change is also announced.
-claim() {
-  dev=$(device_of "$2")
-  [ -n "$dev" ] || { log "no interface has $2"; return 1; }
-  ip addr replace "$1" dev "$dev" && ip link set dev "$dev" address "$3" && default_route
+# plan_claims INDEX GATEWAY/LENGTH CLIENT LINK …: what is to be done for these slots, one line each: `ok INDEX GATEWAY`,
+# `claim INDEX` with the lines `ip …` that do it, `lost INDEX` when no interface has CLIENT.
+plan_claims() {
+  {
+    ip -o -4 addr show
+    ip -o link show
+    printf 'slot %s %s %s %s\n' "$@"
+  } | awk '
+    $3 == "inet" { split($4, part, "/"); device[part[1]] = $2; owned[$2 " " $4] = 1; next }
+    $1 != "slot" {
+      split($2, part, /[@:]/)
+      for (i = 3; i < NF; i++) if ($i == "link/ether") link[part[1]] = $(i + 1)
+      next
+    }
+    !($4 in device) { print "lost " $2; next }
+    {
+      dev = device[$4]; split($3, part, "/"); print "ok " $2 " " part[1]
+      if ((dev " " $3) in owned && link[dev] == $5) next
+      print "claim " $2; print "ip addr replace " $3 " dev " dev; print "ip link set dev " dev " address " $5
+    }'
+}
+
+# claims INDEX GATEWAY/LENGTH CLIENT LINK …: own the gateway address of every slot on the interface that has CLIENT, and carry
+# it to the proxy. The fixed link address keeps the neighbours' entries right over a restart; its change is also announced.
+# Prints what was not so before: `claim INDEX`, `relay INDEX`, `route default`; and what cannot be: `lost INDEX`.
+claims() {
+  [ $# -gt 0 ] || { default_route; return; }
+  plan=$(plan_claims "$@")
+  echo "$plan" | sed -n -e '/^claim /p' -e '/^lost /p'
+  echo "$plan" | sed -n 's/^ip //p' | ip -force -batch -
+  default_route || return 1
+  owned=$(echo "$plan" | sed -n 's/^ok //p')
+  [ -n "$owned" ] || return 0
+  # No pipe: the relays are children of this shell.
+  while read -r index gateway; do
+    relay_alive "$index" || { echo "relay $index"; relay_start "$index" "$gateway"; }
+  done <<END
+$owned
+END
+}
+
+# listening INDEX GATEWAY/LENGTH CLIENT LINK …: come back when the relays of these slots listen: an algorithm's first act may be
+# a call.
+listening() {
+  n=0
+  until all_listen "$@"; do
+    n=$((n + 1))
+    [ "$n" -le 150 ] || { log "a relay does not listen"; return 1; }
+    sleep 0.02
+  done
+}
+
+all_listen() {
+  ears=$(ss -Hltn 'sport = :8080')
+  while [ $# -ge 4 ]; do
+    case "$ears" in *" ${2%/*}:8080 "*) ;; *) return 1 ;; esac
+    shift 4
+  done
 }
 
 relay_alive() {
-  [ -s "$V6_RUN/relay-$1" ] && kill -0 "$(cat "$V6_RUN/relay-$1")" 2>/dev/null
+  [ -s "$V6_RUN/relay-$1" ] && read -r relay <"$V6_RUN/relay-$1" && kill -0 "$relay" 2>/dev/null
 }
 
 # relay_start INDEX GATEWAY: carry the slot's gateway address to the proxy's socket, now and whenever the socket appears.
@@ -47,20 +96,9 @@ relay_start() {
   echo "$!" >"$V6_RUN/relay-$1"
 }
 
-# relay INDEX GATEWAY: the same, and come back when somebody listens: an algorithm's first act may be a call.
-relay() {
-  relay_start "$1" "$2"
-  n=0
-  until [ -n "$(ss -Hltn "src $2 and sport = :8080")" ]; do
-    n=$((n + 1))
-    [ "$n" -le 150 ] || { log "the relay of slot $1 does not listen on $2"; return 1; }
-    sleep 0.02
-  done
-}
-
 # release INDEX: end the slot's relay with all its connections.
 release() {
-  if relay_alive "$1"; then kill -s KILL -- "-$(cat "$V6_RUN/relay-$1")"; fi
+  if relay_alive "$1"; then kill -s KILL -- "-$relay"; fi
   rm -f "$V6_RUN/relay-$1"
 }
 
@@ -88,11 +126,72 @@ vpn_replace() {
   [ -z "$pid" ] || kill -KILL "$pid" 2>/dev/null || true
 }
 
-# vpn_kill: end an openvpn that no longer answers; entry.sh starts it again.
-vpn_kill() { kill -KILL "$(cat "$V6_RUN/openvpn.pid")"; }
+# vpn_kill: end an openvpn that no longer answers; entry.sh starts it again, at once.
+vpn_kill() { vpn_replace; }
+
+# clean INDEX GATEWAY/LENGTH CLIENT LINK ADDRESS: leave nothing of the run that had this slot: no flow, no open call to the proxy.
+clean() {
+  release "$1"
+  flush "$5"
+  claims "$1" "$2" "$3" "$4" && listening "$1" "$2" "$3" "$4"
+}
+
+# only_shell: the shell of a stream that was lost may still sit there; it would take its last command up again.
+only_shell() {
+  if [ -s "$V6_RUN/shell.pid" ] && read -r shell <"$V6_RUN/shell.pid" &&
+    [ "$(tr '\0' ' ' 2>/dev/null <"/proc/$shell/cmdline")" = "/bin/sh " ]; then kill -KILL "$shell" || true; fi
+  echo "$$" >"$V6_RUN/shell.pid"
+}
 
 # flush ADDRESS: cut all flows from and to an algorithm.
 flush() {
   conntrack -D -s "$1" >/dev/null 2>&1 || true
   conntrack -D -r "$1" >/dev/null 2>&1 || true
+}
+
+# load_rules: the whole table anew, with the commands of nft on standard input, in one transaction: there is no moment without
+# rules. Keeps their text, so that a change of it is noticed.
+load_rules() {
+  {
+    echo 'include "/usr/local/lib/v6/client.nft"'
+    [ -z "$V6_VPN_SUBNET" ] || echo "add element inet v6client vpn { $V6_VPN_SUBNET }"
+    cat
+  } | nft -D "ISO_NET=$V6_ISOLATED_RANGE" -f - || return 1
+  nft -s list table inet v6client >"$V6_RUN/rules"
+}
+
+# vpn_routes: without tun0 the addresses of the VPN lead nowhere, never to the uplink.
+vpn_routes() {
+  [ -n "$V6_VPN_SUBNET" ] || return 0
+  ip route replace blackhole "$V6_VPN_SUBNET" metric 4000
+  [ ! -e /sys/class/net/tun0 ] || ip route replace "$V6_VPN_SUBNET" dev tun0 metric 100
+}
+
+# survey: rules, elements and routes as they are, for the node to compare.
+survey() {
+  echo "= loaded"
+  cat "$V6_RUN/rules"
+  echo "= table"
+  nft -s list table inet v6client 2>/dev/null || :
+  echo "= routes"
+  ip -4 route show
+}
+
+# cut: end the flows that the lines on standard input name, SOURCE DESTINATION [PROTOCOL PORT]: who opened them, where they lead
+# behind the map, and the port there.
+cut() {
+  { cat; echo =; conntrack -L 2>/dev/null; } | awk '
+    $0 == "=" { isFlow = 1; next }
+    !isFlow { wanted[$0] = 1; next }
+    {
+      sources = 0; ports = 0
+      for (i = 1; i <= NF; i++) {
+        if ($i ~ /^src=/ && ++sources <= 2) source[sources] = substr($i, 5)
+        if ($i ~ /^sport=/ && ++ports <= 2) port[ports] = substr($i, 7)
+      }
+      pair = source[1] " " source[2]
+      if (pair in wanted || (pair " " $1 " " port[2]) in wanted) print pair " " $1 " " port[2]
+    }' | sort -u | while read -r source destination protocol port; do
+    conntrack -D -s "$source" -r "$destination" -p "$protocol" --reply-port-src "$port" >/dev/null 2>&1 || :
+  done
 }

@@ -4,7 +4,7 @@
 #   V6_VPN_SUBNET       range of the VPN, CIDR; empty: VPN is off
 #   V6_UPLINK_GATEWAY   way out; empty: leave the default route as the engine made it
 # Mounts: /client (client.ovpn, read-only), /mgmt (management socket), /proxy (one socket per slot),
-# /state (slots, remotes, ports: data, read line by line, never executed).
+# /state (slots, remotes, ports, receiving, sending: data, read line by line, never executed).
 set -eu # fail closed: no filter, no tunnel
 . /usr/local/lib/v6/client.sh
 : "${V6_ISOLATED_RANGE:?}" "${V6_VPN_SUBNET:=}" "${V6_UPLINK_GATEWAY:=}"
@@ -13,51 +13,79 @@ mkdir -p "$V6_RUN"
 echo "$$" >"$V6_RUN/entry.pid"
 
 is_number() { case "$1" in '' | *[!0-9]*) return 1 ;; esac }
-is_address() { case "$1" in '' | *[!0-9.]*) return 1 ;; esac }
+is_port() { is_number "$1" && [ "${#1}" -le 5 ] && [ "$1" -ge 1 ] && [ "$1" -le 65535 ]; }
+is_address() {
+  case "$1" in '' | *[!0-9.]* | *.*.*.*.* | .* | *. | *..*) return 1 ;; *.*.*.*) ;; *) return 1 ;; esac
+  IFS=.
+  # shellcheck disable=SC2086  # its four parts are wanted
+  set -- $1
+  unset IFS
+  for part; do [ "${#part}" -le 3 ] && [ "$part" -le 255 ] || return 1; done
+}
 is_network() { case "$1" in '' | *[!0-9./]*) return 1 ;; esac }
 is_protocol() { case "$1" in tcp | udp) ;; *) return 1 ;; esac }
 is_link() { case "$1" in '' | *[!0-9a-f:]*) return 1 ;; esac }
 
-# One element after the other: a bad line costs itself, not the others.
-restore_ports() {
-  [ -f /state/ports ] || return 0
-  while read -r protocol tunnel address port _; do
-    is_protocol "$protocol" && is_number "$tunnel" && is_address "$address" && is_number "$port" || continue
-    nft add element inet v6client ports "{ $protocol . $tunnel : $address . $port }" || log "port $tunnel was not restored"
-  done </state/ports
+# The lines of a state file as commands of nft. A line that cannot be is left out: it costs itself, not the others.
+port_elements() {
+  while read -r protocol tunnel address port rest; do
+    is_protocol "$protocol" && is_port "$tunnel" && is_address "$address" && is_port "$port" && [ -z "$rest" ] || continue
+    echo "add element inet v6client ports { $protocol . $tunnel : $address . $port }"
+  done
 }
 
-restore_remotes() {
-  [ -f /state/remotes ] || return 0
-  while read -r address protocol port _; do
-    is_address "$address" && is_protocol "$protocol" && is_number "$port" || continue
-    nft add element inet v6client remotes "{ $address . $protocol . $port }" || log "remote $address was not restored"
-  done </state/remotes
+remote_elements() {
+  while read -r address protocol port rest; do
+    is_address "$address" && is_protocol "$protocol" && is_port "$port" && [ -z "$rest" ] || continue
+    echo "add element inet v6client remotes { $address . $protocol . $port }"
+  done
+}
+
+# flow_elements SET
+flow_elements() {
+  while read -r source destination protocol port rest; do
+    is_address "$source" && is_address "$destination" && is_protocol "$protocol" && is_port "$port" && [ -z "$rest" ] || continue
+    echo "add element inet v6client $1 { $source . $destination . $protocol . $port }"
+  done
+}
+
+all_elements() {
+  [ ! -f /state/remotes ] || remote_elements </state/remotes
+  [ ! -f /state/ports ] || port_elements </state/ports
+  for set in receiving sending; do
+    [ ! -f "/state/$set" ] || flow_elements "$set" <"/state/$set"
+  done
+}
+
+# All in one transaction: a process for each of a thousand elements would take seconds. Where nft refuses that (a port twice),
+# one after the other.
+restore_elements() {
+  all_elements | nft -f - && return 0
+  all_elements | while read -r command; do nft "$command" || log "not restored: $command"; done
 }
 
 restore_slots() {
   [ -f /state/slots ] || return 0
+  set --
   while read -r index gateway client link _; do
     is_number "$index" && is_network "$gateway" && is_address "$client" && is_link "$link" || continue
-    if claim "$gateway" "$client" "$link"; then relay_start "$index" "${gateway%/*}"; fi
+    set -- "$@" "$index" "$gateway" "$client" "$link"
   done </state/slots
+  claims "$@" >/dev/null || log "not all slots were claimed"
 }
 
-nft -D "ISO_NET=$V6_ISOLATED_RANGE" -f /usr/local/lib/v6/client.nft
-[ -z "$V6_VPN_SUBNET" ] || nft add element inet v6client vpn "{ $V6_VPN_SUBNET }"
-restore_remotes
-restore_ports
-default_route
+load_rules </dev/null
+restore_elements
+default_route >/dev/null || log "no way to the uplink"
 
 has_tun=no
 if [ -n "$V6_VPN_SUBNET" ]; then
-  # Without tun0 the VPN's addresses lead nowhere, never to the uplink.
-  ip route replace blackhole "$V6_VPN_SUBNET" metric 4000
+  vpn_routes
   if [ -c /dev/net/tun ]; then
     # A device that outlives openvpn: its address and its route stay, so a restart of openvpn opens no other way.
     ip tuntap add dev tun0 mode tun
     ip link set dev tun0 up
-    ip route replace "$V6_VPN_SUBNET" dev tun0 metric 100
+    vpn_routes
     has_tun=yes
   else
     log "no tun device: the VPN stays off"

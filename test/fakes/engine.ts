@@ -91,6 +91,14 @@ export class FakeEngine implements Engine {
     if (held) this.#end(held, exitCode);
   }
 
+  /** Somebody pauses a running container. */
+  pause(name: string): void {
+    const held = this.#lookup(name);
+    if (held?.state.state !== 'running') return;
+    held.state = { ...held.state, state: 'paused' };
+    this.#emit('container', 'pause', held.state.id);
+  }
+
   async info(): Promise<EngineInfo> {
     this.#check('info');
     return { version: '20.10.24', liveRestore: false, securityOptions: [] };
@@ -326,6 +334,13 @@ export class FakeEngine implements Engine {
         this.#check('containers.kill');
         const held = this.#lookup(id);
         if (held) this.#end(held, signal === 'SIGKILL' ? 137 : 143);
+      },
+      unpause: async (id) => {
+        this.#check('containers.unpause');
+        const held = this.#lookup(id);
+        if (held?.state.state !== 'paused') return;
+        held.state = { ...held.state, state: 'running' };
+        this.#emit('container', 'unpause', held.state.id);
       },
       logs: async (id, options = {}) => {
         const { log } = this.#get(id);

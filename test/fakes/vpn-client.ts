@@ -17,7 +17,10 @@ export class FakeVpnClient implements VpnClient {
   #tunnel: TunnelState = { kind: 'off' };
 
   /** The next call of a method throws this code. */
-  failNext(method: 'start' | 'attachSlot' | 'applyPortMappings', code: ErrorCode): void {
+  failNext(
+    method: 'start' | 'attachSlot' | 'cleanSlot' | 'applyPortMappings',
+    code: ErrorCode,
+  ): void {
     this.#failures.set(method, code);
   }
 
@@ -48,6 +51,11 @@ export class FakeVpnClient implements VpnClient {
 
   async detachSlot(slot: Slot): Promise<void> {
     this.slots.delete(slot.index);
+  }
+
+  async cleanSlot(slot: Slot): Promise<void> {
+    this.#check('cleanSlot');
+    this.journal.push(`clean ${slot.index}`);
   }
 
   async applyPortMappings(run: number, mappings: readonly PortMapping[]): Promise<void> {

@@ -9,7 +9,7 @@ import type {
 } from '../../core/engine/engine.ts';
 import { V6Error } from '../../core/errors.ts';
 import { endpointConfig, toCreateOptions } from './container-spec.ts';
-import { hasStatus, longRequest, request, translateEngineError } from './errors.ts';
+import { hasStatus, longRequest, reasonOf, request, translateEngineError } from './errors.ts';
 import { Demultiplexer, LineCutter, Queue } from './streams.ts';
 
 const MAX_LOG_BYTES = 10 * 1024 * 1024;
@@ -149,6 +149,17 @@ export class DockerContainers implements Containers {
       } catch (error) {
         // 409: it does not run. What the signal was to end has ended.
         if (!hasStatus(error, 404, 409)) throw error;
+      }
+    });
+  }
+
+  async unpause(id: string): Promise<void> {
+    await request(`let the container ${id} go on`, async () => {
+      try {
+        await this.#docker.getContainer(id).unpause();
+      } catch (error) {
+        // 409 or, on older engines, 500: it is not paused.
+        if (!hasStatus(error, 404, 409) && !/is not paused/i.test(reasonOf(error))) throw error;
       }
     });
   }

@@ -12,8 +12,9 @@ import {
 
 /** Between two attempts to reach the socket, ms: it appears when openvpn starts. */
 const RETRY_MS = 100;
-/** Between two pings, and how long one may stay unanswered, ms. */
-const PING_MS = 5000;
+/** Between two pings, ms; one that stays unanswered for two rounds is that of a frozen process: noticed within 6 s. */
+const PING_MS = 2000;
+const ROUNDS = 2;
 /** Characters between two pings at most; openvpn says a few hundred, and its history of 250 log lines once. */
 const TALK_LIMIT = 1024 * 1024;
 /** Before the next attempt to reach one that said more, ms. */
@@ -29,7 +30,7 @@ interface Pending {
 
 /**
  * The management socket of one openvpn (it takes a single client). Connects whenever the socket exists, asks for all
- * states and log lines, also the past ones, and reports them as events; a ping every 5 s notices a frozen process.
+ * states and log lines, also the past ones, and reports them as events; a ping every 2 s notices a frozen process.
  */
 export class ManagementSocket implements Management {
   readonly #path: string;
@@ -44,6 +45,7 @@ export class ManagementSocket implements Management {
   #pauseMs = RETRY_MS;
   #isClosed = false;
   #isOpen = false;
+  #unanswered = 0;
 
   /** `setUp`: commands sent on every new connection. */
   constructor(path: string, setUp: readonly string[] = DEFAULT_SET_UP) {
@@ -98,6 +100,7 @@ export class ManagementSocket implements Management {
       return;
     }
     this.#isOpen = true;
+    this.#unanswered = 0;
     this.#rest = '';
     this.#heard = 0;
     this.#pauseMs = RETRY_MS;
@@ -106,11 +109,16 @@ export class ManagementSocket implements Management {
     this.#pings = setInterval(() => this.#ping(), PING_MS);
   }
 
-  /** The ping of the last round must have come back; a process that answers late is frozen for its tunnel as well. */
+  /** A process that answers late is frozen for its tunnel as well. */
   #ping(): void {
     this.#heard = 0;
-    if (this.#pending.some(({ command }) => command === 'pid')) this.#emit({ type: 'frozen' });
-    else this.send('pid').catch(() => undefined);
+    if (this.#pending.some(({ command }) => command === 'pid')) {
+      this.#unanswered += 1;
+      if (this.#unanswered >= ROUNDS) this.#emit({ type: 'frozen' });
+      return;
+    }
+    this.#unanswered = 0;
+    this.send('pid').catch(() => undefined);
   }
 
   #drop(): void {

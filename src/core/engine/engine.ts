@@ -112,6 +112,8 @@ export interface Containers {
   /** Resolves with the exit status when the container ends. */
   wait(id: string, signal?: AbortSignal): Promise<number>;
   kill(id: string, signal: string): Promise<void>;
+  /** Lets a paused container go on. Not paused or absent is fine. */
+  unpause(id: string): Promise<void>;
   /** stdout and stderr together, as text; `tail` lines at most (default all, at most 10 MB). */
   logs(id: string, options?: { readonly tail?: number }): Promise<string>;
   /** Chunks of stdout and stderr as they come, until the container ends or the signal aborts. */

@@ -1,10 +1,11 @@
 import { access } from 'node:fs/promises';
 import type { ContainerState, Engine } from '../../core/engine/engine.ts';
-import { isV6Error, V6Error } from '../../core/errors.ts';
+import { isV6Error, toV6Error, V6Error } from '../../core/errors.ts';
 import { LABEL, names, type Scope } from '../../core/labels.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Cidr, Ipv4 } from '../../core/net/ipv4.ts';
 import type { Slot } from '../../core/vpn/slot.ts';
+import type { Drift } from '../interfaces/drift.ts';
 import { slotNetwork } from '../slots/slot-plan.ts';
 import { type ClientContainer, clientContainerSpec, SETTINGS_LABEL } from './container-spec.ts';
 
@@ -18,6 +19,13 @@ export interface ContainerDeps {
   readonly vpnSubnet: Cidr | undefined;
   readonly isolatedRange: Cidr;
   readonly logger: Logger;
+}
+
+interface Place {
+  readonly network: string;
+  readonly address: Ipv4 | undefined;
+  /** The slot that the network belongs to; none on the uplink. */
+  readonly slot?: Slot;
 }
 
 /** Makes, adopts and revives the container of one VPN client. Knows nothing of rules and tunnels. */
@@ -52,7 +60,7 @@ export class ClientContainerKeeper {
     const present = await this.find();
     const wanted = clientContainerSpec(await this.#input(), slots).labels[SETTINGS_LABEL];
     if (present?.state === 'running' && present.labels[SETTINGS_LABEL] === wanted) {
-      await this.#alignNetworks(present, slots);
+      await this.align(slots);
       return;
     }
     await this.create(slots);
@@ -62,6 +70,8 @@ export class ClientContainerKeeper {
   async create(slots: readonly Slot[]): Promise<void> {
     const { containers } = this.#deps.engine;
     await containers.remove(this.name);
+    // One that somebody gave another name still holds the addresses.
+    for (const { id } of await containers.list(this.labels)) await containers.remove(id);
     const usable = await this.#withNetworks(slots);
     const id = await containers.create(clientContainerSpec(await this.#input(), usable));
     try {
@@ -109,6 +119,65 @@ export class ClientContainerKeeper {
     await this.#deps.engine.networks.disconnect(slot.network, this.name);
   }
 
+  /**
+   * Connects a running container to exactly the uplink and these slots, each with its address. What cannot be connected is told
+   * with its failure, and keeps nothing else back. A container that does not run is left alone.
+   */
+  async align(slots: readonly Slot[]): Promise<readonly Drift[]> {
+    const { uplink, engine } = this.#deps;
+    const present = await this.find();
+    if (present?.state !== 'running') return [];
+    const drift: Drift[] = [];
+    const wanted = new Set([uplink.network, ...slots.map(({ network }) => network)]);
+    for (const network of Object.keys(present.networks)) {
+      if (wanted.has(network)) continue;
+      const what = `network ${network} of the VPN client`;
+      const change = () => engine.networks.disconnect(network, this.name);
+      drift.push(await repaired({ what, found: 'connected', wanted: 'not connected' }, change));
+    }
+    const places = [
+      { network: uplink.network, address: uplink.address },
+      ...slots.map((slot) => ({ network: slot.network, address: slot.client, slot })),
+    ];
+    for (const place of places) {
+      const found = present.networks[place.network];
+      if (found !== undefined && found === (place.address ?? found)) continue;
+      const what = `network ${place.network} of the VPN client`;
+      const told = { what, found: found ?? 'not connected', wanted: place.address ?? 'connected' };
+      const isHalf = place.network in present.networks;
+      drift.push(await repaired(told, () => this.#connect(place, isHalf)));
+    }
+    return drift;
+  }
+
+  /** Lets a paused container go on; true when it was paused. */
+  async goOn(): Promise<boolean> {
+    if ((await this.find())?.state !== 'paused') return false;
+    await this.#deps.engine.containers.unpause(this.name);
+    return true;
+  }
+
+  /** Ends a container that answers nobody. */
+  async end(): Promise<void> {
+    if ((await this.find())?.state === 'running')
+      await this.#deps.engine.containers.kill(this.name, 'SIGKILL');
+  }
+
+  async #connect(place: Place, isHalf: boolean): Promise<void> {
+    const { networks } = this.#deps.engine;
+    const { network, address, slot } = place;
+    if (isHalf) await networks.disconnect(network, this.name);
+    if (slot !== undefined) await this.#ensureNetwork(slot);
+    await networks.connect(network, this.name, address);
+  }
+
+  async #ensureNetwork(slot: Slot): Promise<void> {
+    const { networks } = this.#deps.engine;
+    const { name: node, scope } = this.#deps.node;
+    if (!(await networks.find(slot.network)))
+      await networks.ensure(slotNetwork({ scope, node }, slot));
+  }
+
   async remove(): Promise<void> {
     const { containers } = this.#deps.engine;
     // Politely, so that the VPN server hears of it and gives the address free.
@@ -116,26 +185,15 @@ export class ClientContainerKeeper {
     await containers.remove(this.name);
   }
 
-  async #alignNetworks(present: ContainerState, slots: readonly Slot[]): Promise<void> {
-    const wanted = new Set([this.#deps.uplink.network, ...slots.map((slot) => slot.network)]);
-    for (const network of Object.keys(present.networks)) {
-      if (!wanted.has(network)) await this.#deps.engine.networks.disconnect(network, this.name);
-    }
-    for (const slot of slots) await this.attach(slot);
-  }
-
   /**
    * The slots whose network is there. A missing one (`docker network prune` while the client stood still) would keep the
    * container from starting: it is made anew, and left out where that fails.
    */
   async #withNetworks(slots: readonly Slot[]): Promise<readonly Slot[]> {
-    const { networks } = this.#deps.engine;
-    const { name: node, scope } = this.#deps.node;
     const usable: Slot[] = [];
     for (const slot of slots) {
       try {
-        if (!(await networks.find(slot.network)))
-          await networks.ensure(slotNetwork({ scope, node }, slot));
+        await this.#ensureNetwork(slot);
         usable.push(slot);
       } catch (error) {
         this.#deps.logger.warn('The network of a slot is gone and cannot be made anew', {
@@ -177,6 +235,15 @@ export class ClientContainerKeeper {
       tun: this.#hasTun,
       ipv6: await hasIpv6(),
     };
+  }
+}
+
+async function repaired(drift: Drift, change: () => Promise<void>): Promise<Drift> {
+  try {
+    await change();
+    return drift;
+  } catch (error) {
+    return { ...drift, failure: toV6Error(error) };
   }
 }
 

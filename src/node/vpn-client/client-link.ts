@@ -3,13 +3,20 @@ import type { Engine } from '../../core/engine/engine.ts';
 import { toV6Error, V6Error } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Slot } from '../../core/vpn/slot.ts';
+import type { Drift } from '../interfaces/drift.ts';
 import type { ClientContainerKeeper } from './client-container.ts';
 import { CommandStream, isLostStream } from './command-stream.ts';
+import { slotLost } from './failures.ts';
+import { watchPulse } from './pulse.ts';
+import { checkCommand, readClaims } from './slot-claims.ts';
 
-const SET_UP = '. /usr/local/lib/v6/client.sh';
-/** How long the engine's restart policy may take before we start the container ourselves, ms. */
+const SET_UP = '. /usr/local/lib/v6/client.sh; only_shell';
+/** The first word over a new stream, ms: a client that started just now has its rules within 10 s (client.sh, ready). */
+const FIRST_WORD_MS = 12_000;
+/** How long the engine's restart policy may take, ms: it waits longer with each crash. */
 const RESTART_PATIENCE_MS = 3000;
-const RETRY_MS = 2000;
+const FIRST_PAUSE_MS = 250;
+const LONGEST_PAUSE_MS = 5000;
 
 export interface LinkDeps {
   readonly engine: Pick<Engine, 'containers' | 'events'>;
@@ -21,7 +28,7 @@ export interface LinkDeps {
   /** One change at a time, shared with everybody who changes the VPN client. */
   readonly serial: <T>(change: () => Promise<T>) => Promise<T>;
   readonly slots: () => readonly Slot[];
-  /** Makes all of the desired state true over a new stream. */
+  /** Makes all of the desired state true over a new stream; the slots' networks are connected. */
   readonly apply: (stream: CommandStream) => Promise<void>;
   readonly onLost: () => void;
 }
@@ -68,6 +75,31 @@ export class ClientLink {
       });
     }
     void this.#follow();
+    void watchPulse(this.#deps, () => this.#stream);
+  }
+
+  /**
+   * Looks at the container's networks, gateway addresses, relays and default route, and repairs what differs; to be called
+   * inside the queue. Throws V6_VPN_CLIENT_FAILED and V6_ENGINE_* when that cannot be done.
+   */
+  async reconcile(): Promise<readonly Drift[]> {
+    const { container, slots } = this.#deps;
+    const wanted = slots();
+    const networks = await container.align(wanted);
+    const { lost, drift } = readClaims(await this.run(checkCommand(wanted)), wanted);
+    const failures = lost.map((slot) => ({
+      what: `slot ${slot.network} in the VPN client`,
+      found: 'no interface',
+      wanted: slot.client,
+      failure: slotLost(slot),
+    }));
+    // A network that was connected just now has nothing claimed yet: that is the same repair, said once.
+    const told = new Set(networks.map(({ what }) => what));
+    return [
+      ...networks,
+      ...drift.filter(({ what }) => ![...told].some((network) => isPartOf(what, network))),
+      ...failures,
+    ];
   }
 
   close(): void {
@@ -75,14 +107,15 @@ export class ClientLink {
   }
 
   async #open(): Promise<CommandStream> {
-    const { engine, container, signal, apply } = this.#deps;
+    const { engine, container, signal, apply, slots } = this.#deps;
     signal.throwIfAborted();
     this.#stream?.close();
     const id = await this.#runningContainer();
     const lines = await engine.containers.openStream(id, ['/bin/sh']);
     const stream = new CommandStream(lines, SET_UP);
     try {
-      await stream.run('ready');
+      await stream.run('ready', FIRST_WORD_MS);
+      await container.align(slots());
       await apply(stream);
     } catch (error) {
       // Half of the desired state is none: the next attempt begins anew.
@@ -103,8 +136,9 @@ export class ClientLink {
     for (let waitedMs = 0; waitedMs < RESTART_PATIENCE_MS; waitedMs += 100) {
       const found = await container.find();
       if (found?.state === 'running') return found.id;
-      // Gone, or never started: nobody but us will start it.
-      if (found === undefined || found.state === 'dead' || found.state === 'created') break;
+      if (found?.state === 'paused') await container.goOn();
+      // Only a container that the engine is about to start comes up without us.
+      else if (found?.state !== 'restarting' && found?.state !== 'removing') break;
       await clock.sleep(100, signal);
     }
     await container.revive(slots());
@@ -120,9 +154,14 @@ export class ClientLink {
     this.#isRecovering = true;
     onLost();
     logger.warn('The VPN client was lost; bringing it back', { container: container.name });
+    const since = this.#deps.clock.now().getTime();
     try {
-      while (!signal.aborted && !(await this.#tryAgain()))
-        await this.#deps.clock.sleep(RETRY_MS, signal);
+      for (let pauseMs = FIRST_PAUSE_MS; !(await this.#tryAgain(pauseMs)); ) {
+        await this.#deps.clock.sleep(pauseMs, signal);
+        pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS);
+      }
+      const durationMs = this.#deps.clock.now().getTime() - since;
+      logger.info('The VPN client is back', { container: container.name, durationMs });
     } catch {
       // Let go meanwhile.
     } finally {
@@ -130,17 +169,20 @@ export class ClientLink {
     }
   }
 
-  async #tryAgain(): Promise<boolean> {
+  async #tryAgain(pauseMs: number): Promise<boolean> {
     const { serial, logger, container, signal } = this.#deps;
+    signal.throwIfAborted();
     try {
       await serial(async () => {
         if (this.#stream?.isLost !== false) await this.#open();
       });
-      logger.info('The VPN client is back', { container: container.name });
       return true;
     } catch (error) {
       signal.throwIfAborted();
-      logger.warn('The VPN client could not be brought back; trying again', {
+      // It runs, and says nothing: nobody but us will end it.
+      if (isLostStream(error)) await container.end().catch(() => undefined);
+      const say = pauseMs === FIRST_PAUSE_MS || pauseMs === LONGEST_PAUSE_MS ? 'warn' : 'debug';
+      logger[say]('The VPN client could not be brought back; trying again', {
         code: toV6Error(error).code,
         error,
       });
@@ -150,18 +192,24 @@ export class ClientLink {
 
   /** The engine's events tell of a lost container earlier than the stream does. */
   async #follow(): Promise<void> {
-    const { engine, clock, container, signal } = this.#deps;
+    const { engine, clock, container, signal, logger } = this.#deps;
     while (!signal.aborted) {
       try {
         for await (const event of engine.events(container.labels, signal)) {
-          const isOurs = event.type === 'container' && event.id === this.#containerId;
-          if (isOurs && (event.action === 'die' || event.action === 'destroy'))
-            this.#stream?.close();
+          if (event.type !== 'container' || event.id !== this.#containerId) continue;
+          if (event.action === 'die' || event.action === 'destroy') this.#stream?.close();
+          if (event.action === 'pause' && (await container.goOn()))
+            logger.warn('The VPN client was paused; it goes on', { container: container.name });
         }
       } catch {
         // The engine is away; the next round asks again.
       }
-      await clock.sleep(RETRY_MS, signal).catch(() => undefined);
+      await clock.sleep(LONGEST_PAUSE_MS / 5, signal).catch(() => undefined);
     }
   }
+}
+
+function isPartOf(what: string, network: string): boolean {
+  const name = /v6[az]-\S+/.exec(network)?.[0];
+  return name !== undefined && what.split(' ').includes(name);
 }

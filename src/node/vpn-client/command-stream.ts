@@ -36,17 +36,23 @@ export class CommandStream {
     return this.#isLost;
   }
 
+  /** True while a command has not been answered. */
+  get isBusy(): boolean {
+    return this.#waiting.length > 0;
+  }
+
   /**
    * Runs one line of shell and gives the lines that it printed. The words of `command` must have been checked: this is a
-   * shell. Throws V6_VPN_CLIENT_FAILED: exit status not 0 (`details.output`), stream lost, or no answer.
+   * shell. Throws V6_VPN_CLIENT_FAILED: exit status not 0 (`details.output`), stream lost, or no answer within `limitMs`, which
+   * loses the stream.
    */
-  run(command: string): Promise<readonly string[]> {
+  run(command: string, limitMs = COMMAND_LIMIT_MS): Promise<readonly string[]> {
     if (/[\r\n]/.test(command)) throw new RangeError('a command is one line');
     if (this.#isLost) return Promise.reject(lost(command));
     this.#serial += 1;
     const marker = `v6-end-${this.#serial}`;
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => this.close(), COMMAND_LIMIT_MS);
+      const timer = setTimeout(() => this.close(), limitMs);
       this.#waiting.push({ marker, output: [], size: 0, resolve, reject, timer });
       this.#stream.write(`{ ${command}; } </dev/null 2>&1; printf '\\n${marker} %s\\n' "$?"`);
     });

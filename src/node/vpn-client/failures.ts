@@ -1,5 +1,6 @@
 import { V6Error } from '../../core/errors.ts';
 import type { Cidr } from '../../core/net/ipv4.ts';
+import type { Slot } from '../../core/vpn/slot.ts';
 import type { TunnelFailure } from '../../core/vpn/tunnel.ts';
 import { isLostStream } from './command-stream.ts';
 
@@ -18,6 +19,14 @@ export function tunMissing(subnet: Cidr | undefined): TunnelFailure {
         hints: ['Load the module: modprobe tun', 'Then start the node again.'],
         definite: true,
       };
+}
+
+/** The container has no interface on the slot: nothing can be claimed there. */
+export function slotLost({ network }: Slot): V6Error {
+  return new V6Error('V6_VPN_CLIENT_FAILED', `The VPN client has no way into ${network}`, {
+    hints: ['It is connected again by itself; `v6 node status` shows what cannot be repaired.'],
+    details: { network },
+  });
 }
 
 /** Nothing definite within the limit. */

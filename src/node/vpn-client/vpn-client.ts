@@ -9,8 +9,6 @@ import type { Management } from '../../core/vpn/management.ts';
 import {
   CLIENT_TABLE,
   checkSlot,
-  gatewayWithLength,
-  linkAddress,
   parseCounters,
   planMappings,
   renderMapTransaction,
@@ -21,8 +19,9 @@ import type { PortMapping, Remote, TunnelOutcome, TunnelState } from '../../core
 import type { VpnClient, VpnClientReport } from '../interfaces/vpn-client.ts';
 import { ClientContainerKeeper, type ContainerDeps } from './client-container.ts';
 import { ClientLink } from './client-link.ts';
-import { type CommandStream, isLostStream } from './command-stream.ts';
-import { applyFailure, tunMissing, unanswered } from './failures.ts';
+import type { CommandStream } from './command-stream.ts';
+import { applyFailure, slotLost, tunMissing, unanswered } from './failures.ts';
+import { claimCommand, cleanCommand, readClaims } from './slot-claims.ts';
 import { StateFolder } from './state-folder.ts';
 import { TunnelWatch } from './tunnel-watch.ts';
 
@@ -103,7 +102,8 @@ class DockerVpnClient implements VpnClient {
       this.#slots.set(slot.index, slot);
       try {
         await this.#folder.saveSlots([...this.#slots.values()]);
-        await this.#link.run(claimCommand(slot));
+        const { lost } = readClaims(await this.#link.run(claimCommand([slot])), [slot]);
+        if (lost.length > 0) throw slotLost(slot);
       } catch (error) {
         this.#slots.delete(slot.index);
         await this.#folder.saveSlots([...this.#slots.values()]);
@@ -120,6 +120,13 @@ class DockerVpnClient implements VpnClient {
       await this.#folder.saveSlots([...this.#slots.values()]);
       await this.#link.run(`release ${slot.index}`);
       await this.#container.detach(slot);
+    });
+  }
+
+  cleanSlot(slot: Slot): Promise<void> {
+    checkSlot(slot, this.#deps.isolatedRange);
+    return this.#serial(async () => {
+      if (this.#slots.has(slot.index)) await this.#link.run(cleanCommand(slot));
     });
   }
 
@@ -294,19 +301,13 @@ class DockerVpnClient implements VpnClient {
   // ---- carried out
 
   async #applyAll(stream: CommandStream): Promise<void> {
-    for (const slot of this.#slots.values()) {
-      try {
-        await this.#container.attach(slot);
-        await stream.run(claimCommand(slot));
-      } catch (error) {
-        if (isLostStream(error)) throw error;
-        this.#deps.logger.warn('A slot could not be claimed; its algorithm has no way out', {
-          network: slot.network,
-          code: toV6Error(error).code,
-          error,
-        });
-      }
-    }
+    const slots = [...this.#slots.values()];
+    const { lost } = readClaims(await stream.run(claimCommand(slots)), slots);
+    for (const slot of lost)
+      this.#deps.logger.warn('A slot could not be claimed; its algorithm has no way out', {
+        network: slot.network,
+        code: slotLost(slot).code,
+      });
     await stream.run(nft(renderRemotesTransaction(this.#remotes)));
     await stream.run(
       nft(renderMapTransaction(planMappings(this.#mappings, this.#deps.isolatedRange))),
@@ -342,12 +343,6 @@ class DockerVpnClient implements VpnClient {
     this.#changes = result.catch(() => undefined);
     return result;
   }
-}
-
-/** All words come from checked addresses: see checkSlot. */
-function claimCommand(slot: Slot): string {
-  const link = linkAddress(slot.gateway);
-  return `claim ${gatewayWithLength(slot)} ${slot.client} ${link} && relay ${slot.index} ${slot.gateway}`;
 }
 
 /** One argument, one transaction. Its text holds digits, words and punctuation of ours, no quote. */

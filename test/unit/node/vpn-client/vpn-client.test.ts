@@ -83,6 +83,7 @@ describe('the VPN client of a node', () => {
 
   const state = (file: string): Promise<string> =>
     readFile(path.join(folder.path, 'state', file), 'utf8');
+  const flush = "nft 'flush map inet v6client ports'";
   const flushAndAdd =
     "nft 'flush map inet v6client ports; add element inet v6client ports { tcp . 49152 : 10.201.0.3 . 8888 }'";
 
@@ -102,7 +103,7 @@ describe('the VPN client of a node', () => {
     });
     expect(commands.slice(0, 2)).toEqual([
       'ready',
-      'claim 10.201.0.1/29 10.201.0.2 02:76:0a:c9:00:01 && relay 0 10.201.0.1',
+      'claims 0 10.201.0.1/29 10.201.0.2 02:76:0a:c9:00:01 && listening 0 10.201.0.1/29 10.201.0.2 02:76:0a:c9:00:01',
     ]);
     await client.remove();
     expect(engine.held().containers).toEqual([]);
@@ -131,7 +132,7 @@ describe('the VPN client of a node', () => {
 
   it('detaches a slot again that cannot be claimed', async () => {
     await client.start([slot]);
-    refused = 'claim 10.201.0.9/29';
+    refused = 'claims 1 10.201.0.9/29';
     await expect(client.attachSlot(next)).rejects.toMatchObject({ code: 'V6_VPN_CLIENT_FAILED' });
     expect(Object.keys((await engine.containers.find(CONTAINER))?.networks ?? {})).toEqual([
       'v6a-user-alpha',
@@ -147,8 +148,27 @@ describe('the VPN client of a node', () => {
     commands.length = 0;
     await engine.containers.remove(CONTAINER);
     await until('all is applied again', 5000, () => commands.includes(flushAndAdd));
-    expect(commands.filter((command) => command.startsWith('claim'))).toHaveLength(2);
+    // Both slots with one command.
+    const claims = commands.filter((command) => command.startsWith('claims'));
+    expect(claims).toHaveLength(1);
+    expect(claims[0]).toContain('claims 0 10.201.0.1/29');
+    expect(claims[0]).toContain(' 1 10.201.0.9/29');
     expect(Object.keys((await engine.containers.find(CONTAINER))?.networks ?? {})).toHaveLength(3);
+  });
+
+  it('does not wait for the engine when somebody killed the container, and goes on when it was paused', async () => {
+    await client.start([slot]);
+    commands.length = 0;
+    await engine.containers.kill(CONTAINER, 'SIGKILL');
+    await until('all is applied again', 1000, () => commands.includes(flush));
+    const before = await engine.containers.find(CONTAINER);
+    engine.pause(CONTAINER);
+    await until(
+      'it goes on',
+      1000,
+      async () => (await engine.containers.find(CONTAINER))?.state === 'running',
+    );
+    expect((await engine.containers.find(CONTAINER))?.startedAt).toEqual(before?.startedAt);
   });
 
   it('leaves nothing behind when it cannot start', async () => {
