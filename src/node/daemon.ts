@@ -8,6 +8,7 @@ import type { Logger } from '../core/logger.ts';
 import type { DaemonNetwork, DaemonStatus, DaemonVpn, Verdict } from '../core/protocol/daemon.ts';
 import type { Remote } from '../core/vpn/tunnel.ts';
 import { type Payloads, plainPayloads } from './encryption/payloads.ts';
+import { EnginePresence } from './engine-presence.ts';
 import type { Coordinator, NodeIdentity } from './interfaces/coordinator.ts';
 import type { DaemonControl } from './interfaces/daemon-control.ts';
 import type { HostGuard } from './interfaces/host-guard.ts';
@@ -84,6 +85,7 @@ export class NodeDaemon implements DaemonControl {
   readonly #options: DaemonOptions;
   readonly #life = new AbortController();
   readonly #teardown: Teardown;
+  readonly #presence: EnginePresence;
   readonly #startedAt: Date;
   #live: Live | undefined;
   #verdict: Verdict = TRYING_VERDICT;
@@ -94,6 +96,7 @@ export class NodeDaemon implements DaemonControl {
     this.#deps = deps;
     this.#options = options;
     this.#teardown = new Teardown(deps.logger);
+    this.#presence = new EnginePresence(deps);
     this.#startedAt = deps.clock.now();
   }
 
@@ -117,8 +120,12 @@ export class NodeDaemon implements DaemonControl {
     await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
   }
 
-  /** Ends all runs, tells the server, removes what was made. Safe to repeat. Throws one error that lists what could not be undone. */
+  /**
+   * Ends all runs, tells the server, removes what was made. Safe to repeat. Throws one error that lists what could not be undone.
+   * While the engine is away nothing of it is touched: the next start finds all as after a crash.
+   */
   async stop(): Promise<void> {
+    await this.#presence.beginStop();
     await this.#teardown.run();
     this.#life.abort(new V6Error('V6_INTERRUPTED', 'The node was stopped'));
   }
@@ -144,6 +151,7 @@ export class NodeDaemon implements DaemonControl {
         connectedSince: tunnel.kind === 'connected' ? tunnel.since.toISOString() : null,
       },
       encryption: keys?.status() ?? null,
+      engine: this.#presence.status(),
       slots: { total: uses.length, busy: uses.filter(({ run }) => run !== null).length },
       runs: runs.list().map((run) => ({ ...run, since: run.since.toISOString() })),
       queued: runs.queued,
@@ -209,6 +217,7 @@ export class NodeDaemon implements DaemonControl {
     // First of all: it finds out whether this node runs already.
     const control = await deps.serveControl(this);
     this.#teardown.add('control socket', () => control.close());
+    await this.#presence.learn();
     const identity = await logIn(
       { ...deps, session: coordinator.session },
       {
@@ -229,10 +238,10 @@ export class NodeDaemon implements DaemonControl {
       owner,
       config,
     );
-    this.#teardown.add('uplink network', async () => {
+    this.#undoWithEngine('uplink network', async () => {
       if (networks.isOwnUplink) await deps.engine.networks.remove(networks.uplink);
     });
-    this.#teardown.add('host rules', () => deps.guard.remove(this.#guardOwner()));
+    this.#undoWithEngine('host rules', () => deps.guard.remove(this.#guardOwner()));
     await this.#applyGuard([]);
     const vpn = deps.createVpnClient(networks);
     const slots = this.#createSlots(vpn, networks);
@@ -243,7 +252,7 @@ export class NodeDaemon implements DaemonControl {
     const recovery = await recoverRuns({ ...deps, node }, open, networks.isolatedRange);
     const prepared = await slots.prepare(recovery.busySlots);
     signal.throwIfAborted();
-    this.#teardown.add('VPN client', () => vpn.remove());
+    this.#undoWithEngine('VPN client', () => vpn.remove());
     await vpn.start(prepared);
     signal.throwIfAborted();
     const hasTun = config.vpnSubnet !== undefined && (await deps.hasTun(vpn));
@@ -260,6 +269,11 @@ export class NodeDaemon implements DaemonControl {
     logger.info('The node has started', { node: identity.id, slots: prepared.length });
   }
 
+  /** A step of the teardown that only the engine can carry out. */
+  #undoWithEngine(what: string, undo: () => Promise<void>): void {
+    this.#teardown.add(what, () => this.#presence.unlessGone(undo));
+  }
+
   #createSlots(vpn: VpnClient, networks: OwnNetworks): SlotPool {
     const { deps, owner } = this.#parts();
     this.#teardown.add('proxy', () => deps.proxy.closeAll());
@@ -267,7 +281,7 @@ export class NodeDaemon implements DaemonControl {
       { ...deps, networks: deps.engine.networks, vpn, listeners: deps.proxy },
       { ...owner, range: networks.isolatedRange, spare: deps.config.spareSlots },
     );
-    this.#teardown.add('slots', () => slots.close());
+    this.#undoWithEngine('slots', () => slots.close());
     return slots;
   }
 
@@ -353,7 +367,7 @@ export class NodeDaemon implements DaemonControl {
     this.#teardown.add('socket', async () =>
       listening.abort(new V6Error('V6_INTERRUPTED', 'The node is stopping')),
     );
-    this.#teardown.add('runs', () => runs.stop());
+    this.#teardown.add('runs', () => runs.stop(this.#presence.nodeStop));
     deps.coordinator.events.listen(
       {
         onSync: () => runs.requestSync(),

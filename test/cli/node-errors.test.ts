@@ -122,6 +122,7 @@ describe('commands about a running node', () => {
     server: { url: 'http://localhost:7601/api', connected: true },
     vpn: { ...OFF_VERDICT, certificateExpiresAt: null, connectedSince: null },
     encryption: null,
+    engine: { version: '20.10.24', liveRestore: false },
     slots: { total: 4, busy: 0 },
     runs: [],
     queued: 0,

@@ -42,4 +42,8 @@ export class FakeRunFiles implements RunFiles {
   async listRecords(): Promise<readonly RunRecord[]> {
     return [...this.records.values()];
   }
+
+  async listRuns(): Promise<readonly number[]> {
+    return [...new Set([...this.folders.keys(), ...this.records.keys()])];
+  }
 }

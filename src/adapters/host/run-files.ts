@@ -38,20 +38,25 @@ export function createRunFiles(dataDir: string, maxOutputBytes = MAX_OUTPUT_BYTE
     async remove(run) {
       const folder = folderOf(run);
       await rm(recordOf(run), { force: true });
+      await rm(`${recordOf(run)}.new`, { force: true });
       await rm(folder.data, { recursive: true, force: true });
       await rm(folder.temporary, { recursive: true, force: true });
     },
     async saveRecord(record) {
       await mkdir(records, { recursive: true, mode: 0o700 });
       const file = recordOf(record.run);
-      await writeFile(`${file}.new`, JSON.stringify(record), { mode: 0o600 });
+      await writeFile(`${file}.new`, JSON.stringify(record), {
+        mode: 0o600,
+        // Before an end is told, a lost record costs no more than the run, which the power failure ended as well.
+        flush: record.outcome !== undefined,
+      });
+      if (record.outcome !== undefined)
+        await syncFile(path.join(folderOf(record.run).data, 'output'));
       await rename(`${file}.new`, file);
+      if (record.outcome !== undefined) await syncFile(records);
     },
     async listRecords() {
-      const files = await readdir(records).catch((error: NodeJS.ErrnoException) => {
-        if (error.code === 'ENOENT') return [];
-        throw error;
-      });
+      const files = await entriesOf(records);
       const found = await Promise.all(
         files
           .filter((file) => /^\d+\.json$/.test(file))
@@ -59,7 +64,32 @@ export function createRunFiles(dataDir: string, maxOutputBytes = MAX_OUTPUT_BYTE
       );
       return found.filter((record) => record !== undefined);
     },
+    async listRuns() {
+      const names = [...(await entriesOf(root)), ...(await entriesOf(records))];
+      const runs = names.map((name) => /^(?:(?:task|tmp)-)?(\d+)(?:\.json(?:\.new)?)?$/.exec(name));
+      return [...new Set(runs.filter((match) => match !== null).map(([, run]) => Number(run)))];
+    },
   };
+}
+
+async function entriesOf(folder: string): Promise<readonly string[]> {
+  return readdir(folder).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return [];
+    throw error;
+  });
+}
+
+/** What is there is on the disk afterwards (fsync(2)). Only plain files and folders: an algorithm may have left anything. */
+async function syncFile(file: string): Promise<void> {
+  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+  const handle = await open(file, flags).catch(() => undefined);
+  if (handle === undefined) return;
+  try {
+    const stats = await handle.stat();
+    if (stats.isFile() || stats.isDirectory()) await handle.sync();
+  } finally {
+    await handle.close();
+  }
 }
 
 async function remake(folder: string, mode: number): Promise<void> {

@@ -45,6 +45,7 @@ export function renderNodeStatus(status: DaemonStatus): string {
     ...optional('tunnel up since', vpn.connectedSince),
     ...optional('certificate ends', vpn.certificateExpiresAt),
     ...optional('encryption', renderEncryption(status.encryption)),
+    ...optional('engine', renderEngine(status.engine)),
     ['slots', `${slots.busy} of ${slots.total} busy`],
     ['runs', `${runs.length} active, ${status.queued} waiting`],
   ];
@@ -72,6 +73,15 @@ function renderEncryption(encryption: DaemonStatus['encryption'] | undefined): s
     ...(ownKey === 'replaced' ? ['V6_ENCRYPTION_OWN_KEY: the server has another one'] : []),
     ...refused.map(({ code, message }) => `${code}: ${message}`),
   ].join('\n    ');
+}
+
+/** Null for a daemon of an earlier version. */
+function renderEngine(engine: DaemonStatus['engine'] | undefined): string | null {
+  if (engine === null || engine === undefined) return null;
+  const advice = engine.liveRestore
+    ? 'algorithms outlive its restart'
+    : 'without live-restore: its restart ends the algorithms that run';
+  return `${engine.version}, ${advice}`;
 }
 
 function optional(name: string, value: string | null): [string, string][] {

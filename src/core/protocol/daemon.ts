@@ -88,6 +88,8 @@ export interface DaemonStatus {
   };
   /** Null in a collaboration without encryption. */
   readonly encryption: KeyRingStatus | null;
+  /** Whether algorithms outlive a restart of the container engine (its option `live-restore`). */
+  readonly engine: { readonly version: string; readonly liveRestore: boolean } | null;
   readonly slots: { readonly total: number; readonly busy: number };
   readonly runs: readonly {
     readonly run: number;

@@ -55,7 +55,10 @@ export interface RunFiles {
   readOutput(run: number): Promise<Uint8Array>;
   /** Removes folders and record. Absent is fine. */
   remove(run: number): Promise<void>;
+  /** Puts the record in the place of the last one, whole or not at all. One with an outcome, and the output with it, outlive a power failure. */
   saveRecord(record: RunRecord): Promise<void>;
   /** All records that can be read; a damaged one is left out. */
   listRecords(): Promise<readonly RunRecord[]>;
+  /** Every run of which a folder or a record is there, also a damaged one. */
+  listRuns(): Promise<readonly number[]>;
 }

@@ -1,80 +1,143 @@
+import type { ContainerState } from '../../core/engine/engine.ts';
 import { LABEL } from '../../core/labels.ts';
 import type { Cidr } from '../../core/net/ipv4.ts';
 import type { OpenRun } from '../interfaces/coordinator.ts';
 import type { RunRecord } from '../interfaces/run-files.ts';
 import { slotAt } from '../slots/slot-plan.ts';
+import type { EndEvidence } from './end-cause.ts';
 import type { RunDeps } from './run-deps.ts';
 import type { RunOrigin } from './run-execution.ts';
 
 /** What an earlier daemon left, sorted. */
 export interface Recovery {
-  /** Slot index → run, of the runs whose container still exists. */
+  /** Slot index → run, of the runs whose container still runs. */
   readonly busySlots: ReadonlyMap<number, number>;
   readonly runs: readonly { readonly open: OpenRun; readonly origin: RunOrigin }[];
 }
 
 type Deps = Pick<RunDeps, 'node' | 'engine' | 'files' | 'logger'>;
 
+/** All that is known of one run. */
+interface Found {
+  readonly open: OpenRun | undefined;
+  readonly record: RunRecord | undefined;
+  readonly container: ContainerState | undefined;
+}
+
 /**
- * Compares what is on this host with the runs that the server holds for open. A run whose container exists is carried on, one
- * that ended unreported is reported, one of which nothing is left has failed. Containers and files of runs that the server
- * does not know as open are removed.
+ * Compares what is on this host with the runs that the server holds for open. A run whose container runs is carried on, one
+ * whose container ended meanwhile is collected, one that ended unreported is reported; all others that were begun have failed:
+ * no algorithm is ever started twice. Containers and files that belong to none of these are removed.
  */
 export async function recoverRuns(
   deps: Deps,
   open: readonly OpenRun[],
   range: Cidr,
 ): Promise<Recovery> {
-  const { node, engine, files, logger } = deps;
-  const labels = {
-    [LABEL.kind]: 'algorithm',
-    [LABEL.scope]: node.scope,
-    [LABEL.node]: node.name,
-  };
-  const containers = await engine.containers.list(labels);
+  const { files } = deps;
+  const left = await listContainers(deps);
+  const evidence = { absences: [], companions: endsOfCompanions(left) };
   const records = new Map((await files.listRecords()).map((record) => [record.run, record]));
-  const byRun = new Map(open.map((run) => [run.id, run]));
   const busySlots = new Map<number, number>();
   const runs: { open: OpenRun; origin: RunOrigin }[] = [];
-  for (const container of containers) {
-    const run = byRun.get(Number(container.labels[LABEL.run]));
-    const record = run === undefined ? undefined : records.get(run.id);
-    const isWhole =
-      run !== undefined &&
-      record !== undefined &&
-      record.outcome === undefined &&
-      container.state !== 'created' &&
-      !busySlots.has(record.slot) &&
-      slotFits(deps, record, container.networks, range);
-    if (!isWhole) {
-      await engine.containers.remove(container.id);
-      logger.warn('A container that an earlier daemon left was removed', {
-        container: container.name,
-      });
-      continue;
-    }
-    busySlots.set(record.slot, run.id);
-    runs.push({ open: run, origin: { kind: 'adopted', record, container } });
-    byRun.delete(run.id);
-  }
-  for (const record of records.values()) {
-    const run = byRun.get(record.run);
-    if (run !== undefined && record.outcome !== undefined) {
-      runs.push({ open: run, origin: { kind: 'unreported', record } });
-      byRun.delete(run.id);
-    } else if (run === undefined && ![...busySlots.values()].includes(record.run)) {
-      await files.remove(record.run);
+  const openIds = new Map(open.map((run) => [run.id, run]));
+  const algorithms = byRun(left);
+  const all = new Set([...openIds.keys(), ...algorithms.keys(), ...(await files.listRuns())]);
+  for (const run of all) {
+    const containers = algorithms.get(run) ?? [];
+    const found = { open: openIds.get(run), record: records.get(run), container: containers[0] };
+    const origin = originOf(deps, found, { busySlots, range, evidence });
+    const kept = keptContainer(origin);
+    for (const container of containers)
+      if (container.id !== kept) await removeContainer(deps, container);
+    if (found.open !== undefined && origin !== undefined) {
+      if (origin.kind === 'adopted') busySlots.set(origin.record.slot, run);
+      runs.push({ open: found.open, origin });
+    } else if (found.open === undefined) {
+      await removeFiles(deps, run);
     }
   }
-  for (const run of byRun.values())
-    if (run.startedAt !== null) runs.push({ open: run, origin: { kind: 'lost' } });
   return { busySlots, runs };
+}
+
+/** How the run goes on; undefined for one that is not open, or was never begun. */
+function originOf(
+  deps: Pick<Deps, 'node'>,
+  { open, record, container }: Found,
+  around: {
+    readonly busySlots: ReadonlyMap<number, number>;
+    readonly range: Cidr;
+    readonly evidence: EndEvidence;
+  },
+): RunOrigin | undefined {
+  if (open === undefined) return undefined;
+  if (record?.outcome !== undefined) return { kind: 'unreported', record };
+  if (container === undefined || container.state === 'created') {
+    if (open.startedAt === null && record === undefined) return undefined;
+    // The record is written before the container is made: with it, nobody knows how far the start came.
+    return { kind: 'lost', loss: container === undefined && record ? 'gone' : 'never-started' };
+  }
+  if (record === undefined) return { kind: 'lost', loss: 'misplaced' };
+  if (container.state === 'exited' || container.state === 'dead')
+    return { kind: 'ended', record, container, evidence: around.evidence };
+  const isFree = !around.busySlots.has(record.slot);
+  if (isFree && slotFits(deps, record, container, around.range))
+    return { kind: 'adopted', record, container };
+  return { kind: 'lost', loss: 'misplaced' };
+}
+
+function keptContainer(origin: RunOrigin | undefined): string | undefined {
+  return origin?.kind === 'adopted' || origin?.kind === 'ended' ? origin.container.id : undefined;
+}
+
+async function listContainers({ node, engine }: Deps): Promise<readonly ContainerState[]> {
+  return engine.containers.list({ [LABEL.scope]: node.scope, [LABEL.node]: node.name });
+}
+
+/** Containers of ours that end only when somebody ends them, and that the daemon itself never ends by force. */
+const COMPANIONS: readonly string[] = ['vpn-client', 'host-rules'];
+
+function endsOfCompanions(containers: readonly ContainerState[]): readonly Date[] {
+  return containers
+    .filter(({ labels }) => COMPANIONS.includes(labels[LABEL.kind] ?? ''))
+    .flatMap(({ finishedAt }) => finishedAt ?? []);
+}
+
+function byRun(containers: readonly ContainerState[]): ReadonlyMap<number, ContainerState[]> {
+  const found = new Map<number, ContainerState[]>();
+  for (const container of containers) {
+    if (container.labels[LABEL.kind] !== 'algorithm') continue;
+    const run = Number(container.labels[LABEL.run]);
+    found.set(run, [...(found.get(run) ?? []), container]);
+  }
+  return found;
+}
+
+/** A container that cannot be removed is no reason not to start: the runs are looked through again later. */
+async function removeContainer({ engine, logger }: Deps, { id, name }: ContainerState) {
+  try {
+    await engine.containers.remove(id);
+    logger.warn('A container that an earlier daemon left was removed', { container: name });
+  } catch (error) {
+    logger.error('A container that an earlier daemon left cannot be removed', {
+      container: name,
+      error,
+    });
+  }
+}
+
+async function removeFiles({ files, logger }: Deps, run: number): Promise<void> {
+  try {
+    await files.remove(run);
+  } catch (error) {
+    logger.error('The files of a run that has ended cannot be removed', { run, error });
+  }
 }
 
 function slotFits(
   { node }: Pick<Deps, 'node'>,
   record: RunRecord,
-  networks: Readonly<Record<string, unknown>>,
+  { networks }: Pick<ContainerState, 'networks'>,
   range: Cidr,
 ): boolean {
   const slot = slotAt({ scope: node.scope, node: node.name }, range, record.slot);

@@ -29,6 +29,8 @@ export class RunContext {
   hasMappings = false;
   /** The server holds the run for ended: it is told nothing more. */
   isClosed = false;
+  /** The engine is going away and takes the algorithm along: it is asked for nothing. */
+  isEngineGoing = false;
   #state = 'queued';
   #since: Date;
 
@@ -87,7 +89,7 @@ export class RunContext {
 
   /** What the algorithm has written so far; when it cannot be read, why. */
   async readLogs(): Promise<string> {
-    if (this.container === undefined) return '';
+    if (this.container === undefined || this.isEngineGoing) return '';
     try {
       return await this.deps.engine.containers.logs(this.container);
     } catch (error) {

@@ -24,7 +24,7 @@ export interface RunDeps {
   readonly node: { readonly scope: Scope; readonly name: string };
   readonly identity: NodeIdentity;
   readonly config: NodeConfig;
-  readonly engine: Pick<Engine, 'containers' | 'images'>;
+  readonly engine: Pick<Engine, 'containers' | 'images' | 'info'>;
   readonly runs: CoordinatorRuns;
   readonly organizations: Pick<CoordinatorOrganizations, 'list'>;
   readonly events: Pick<CoordinatorEvents, 'emitStatus' | 'emitLog' | 'connected' | 'connection'>;

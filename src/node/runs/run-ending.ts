@@ -2,8 +2,11 @@ import { toV6Error, type V6Error } from '../../core/errors.ts';
 import { redactText } from '../../core/redact.ts';
 import type { EndStatus } from '../interfaces/run-files.ts';
 
-/** Why a run is ended from outside. `closed`: the server holds it for ended already, so it is told nothing. */
-export type StopCause = 'killed' | 'closed' | 'stopped';
+/**
+ * Why a run is ended from outside. `closed`: the server holds it for ended already, so it is told nothing. `engine-stopped`:
+ * the engine goes and ends the algorithm. `left`: only the daemon goes, and the next one carries on.
+ */
+export type StopCause = 'killed' | 'closed' | 'stopped' | 'engine-stopped' | 'left';
 
 /** The reason of the signal that ends a run. */
 export class RunStopped extends Error {

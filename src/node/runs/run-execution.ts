@@ -1,8 +1,15 @@
 import type { ContainerState } from '../../core/engine/engine.ts';
 import { toV6Error, V6Error } from '../../core/errors.ts';
 import type { OpenRun } from '../interfaces/coordinator.ts';
-import type { RunRecord } from '../interfaces/run-files.ts';
+import type { EndStatus, RunRecord } from '../interfaces/run-files.ts';
 import { waitForEnd } from './container-end.ts';
+import {
+  type EndEvidence,
+  endedMeanwhile,
+  endedWithEngine,
+  engineStopped,
+  NO_EVIDENCE,
+} from './end-cause.ts';
 import { RunContext } from './run-context.ts';
 import type { RunDeps } from './run-deps.ts';
 import {
@@ -21,10 +28,20 @@ export type RunOrigin =
   | { readonly kind: 'new' }
   /** Its container outlived an earlier daemon. */
   | { readonly kind: 'adopted'; readonly record: RunRecord; readonly container: ContainerState }
+  /** Its container ended while no daemon was there. */
+  | {
+      readonly kind: 'ended';
+      readonly record: RunRecord;
+      readonly container: ContainerState;
+      readonly evidence: EndEvidence;
+    }
   /** It ended under an earlier daemon, and the server does not know yet. */
   | { readonly kind: 'unreported'; readonly record: RunRecord }
-  /** It was started by an earlier daemon, and nothing is left of it. */
-  | { readonly kind: 'lost' };
+  /** It was begun by an earlier daemon, and cannot be carried on. */
+  | { readonly kind: 'lost'; readonly loss?: Loss };
+
+/** What became of a run that cannot be carried on: its algorithm was never started, or is gone, or stands in the way. */
+export type Loss = 'never-started' | 'gone' | 'misplaced';
 
 /** One run, from its first word to the server to its last. It says its end exactly once. */
 export class RunExecution {
@@ -56,6 +73,7 @@ export class RunExecution {
     try {
       ending = await this.#live();
     } catch (error) {
+      if (this.#isLeft()) return this.#context.stream?.stop();
       ending = await this.#endingOf(error);
     }
     this.#isEnding = true;
@@ -85,6 +103,12 @@ export class RunExecution {
     }
   }
 
+  /** Nothing is undone or told: the next daemon finds all of it as it is. */
+  #isLeft(): boolean {
+    const { reason } = this.#stop.signal;
+    return reason instanceof RunStopped && reason.stop === 'left';
+  }
+
   async #live(): Promise<RunEnding> {
     const context = this.#context;
     const origin = this.#origin;
@@ -95,15 +119,19 @@ export class RunExecution {
       case 'adopted':
         await resumeRun(context, origin.record, origin.container);
         break;
+      case 'ended':
+        takeOver(context, origin.record, origin.container.id);
+        return collect(context, origin.container, origin.evidence);
       case 'unreported':
-        takeOverRegistration(context);
+        takeOver(context, origin.record);
         return endingOfRecord(context, origin.record);
       case 'lost':
-        takeOverRegistration(context);
-        throw new RunRefused('failed', lost());
+        takeOver(context);
+        throw new RunRefused('failed', lost(origin.loss));
     }
-    const ended = await waitForEnd(context.deps, context.container as string, context.signal);
-    return collect(context, ended);
+    const { deps, container, signal } = context;
+    const { state, absences } = await waitForEnd(deps, container as string, signal);
+    return collect(context, state, { ...NO_EVIDENCE, absences });
   }
 
   async #endingOf(thrown: unknown): Promise<RunEnding> {
@@ -111,9 +139,7 @@ export class RunExecution {
     const finishedAt = context.deps.clock.now();
     const { reason } = context.signal;
     if (context.signal.aborted && reason instanceof RunStopped) {
-      if (reason.stop === 'stopped') context.notes.push('The node was stopped (node stopped).');
-      context.isClosed ||= reason.stop === 'closed';
-      const status = reason.stop === 'stopped' ? 'failed' : 'killed by user';
+      const status = endedFromOutside(context, reason.stop);
       return { status, log: context.log(await context.readLogs()), finishedAt };
     }
     const error = thrown instanceof RunRefused ? thrown.error : toV6Error(thrown);
@@ -124,15 +150,37 @@ export class RunExecution {
   }
 }
 
-/** The ending of a container that ended by itself: its exit status, its log, its output file. */
-async function collect(context: RunContext, ended: ContainerState): Promise<RunEnding> {
+/** What the run's log says of an end from outside, and the status of it. */
+function endedFromOutside(context: RunContext, cause: StopCause): EndStatus {
+  if (cause === 'stopped') context.notes.push('The node was stopped (node stopped).');
+  if (cause === 'engine-stopped') {
+    context.isEngineGoing = true;
+    context.notes.push(failureNote(engineStopped()));
+  }
+  context.isClosed ||= cause === 'closed';
+  return cause === 'stopped' || cause === 'engine-stopped' ? 'failed' : 'killed by user';
+}
+
+/** The ending of a container that ended: its exit status, its log, its output file, and the moment that the engine gives. */
+async function collect(
+  context: RunContext,
+  ended: ContainerState,
+  evidence: EndEvidence,
+): Promise<RunEnding> {
   const output = await context.readLogs();
+  const finishedAt = ended.finishedAt ?? context.deps.clock.now();
+  const withEngine = (): RunEnding => {
+    context.notes.push(failureNote(engineStopped(ended)));
+    return { status: 'failed', log: context.log(output), finishedAt };
+  };
+  if (endedWithEngine(ended, evidence)) return withEngine();
   if (ended.oomKilled)
     context.notes.push('The algorithm used more memory than it may, and was ended.');
-  const finishedAt = context.deps.clock.now();
   const status = ended.exitCode === 0 ? 'completed' : 'crashed';
   try {
     const payload = await context.deps.files.readOutput(context.id);
+    // An algorithm that obeys SIGTERM ends well, and has no result.
+    if (payload.byteLength === 0 && endedMeanwhile(ended, evidence)) return withEngine();
     return { status, log: context.log(output), payload, finishedAt };
   } catch (error) {
     context.notes.push(failureNote(toV6Error(error)));
@@ -144,24 +192,32 @@ async function collect(context: RunContext, ended: ContainerState): Promise<RunE
 async function endingOfRecord(context: RunContext, record: RunRecord): Promise<RunEnding> {
   const { outcome } = record;
   if (outcome === undefined) throw lost();
-  context.record = record;
-  const ending = {
-    status: outcome.status,
-    log: outcome.log,
-    finishedAt: new Date(outcome.finishedAt),
-  };
-  if (outcome.status !== 'completed') return ending;
-  return { ...ending, payload: await context.deps.files.readOutput(record.run) };
+  const { status, log } = outcome;
+  const finishedAt = new Date(outcome.finishedAt);
+  if (status !== 'completed') return { status, log, finishedAt };
+  try {
+    return { status, log, finishedAt, payload: await context.deps.files.readOutput(record.run) };
+  } catch (error) {
+    const note = `${failureNote(toV6Error(error))}\n`;
+    return { status: 'failed', log: note + log, finishedAt };
+  }
 }
 
-/** An earlier daemon may have registered ports: the end takes them back. */
-function takeOverRegistration(context: RunContext): void {
+/** What an earlier daemon held for the run; it may have registered ports, which the end takes back. */
+function takeOver(context: RunContext, record?: RunRecord, container?: string): void {
+  context.record = record;
+  context.container = container;
   context.registration = new RunRegistration(context.deps, context.id, [], context.signal);
   context.registration.wasTried = true;
 }
 
-function lost(): V6Error {
-  return new V6Error('V6_RUN_FAILED', 'The node was restarted, and the algorithm is gone', {
-    hints: ['Create the task again.'],
-  });
+const LOSSES: Readonly<Record<Loss, string>> = {
+  'never-started': 'The node was restarted before it had started the algorithm',
+  gone: 'The node was restarted, and the algorithm is gone',
+  misplaced:
+    'The node was restarted with other networks or without its notes about this run, and the algorithm was ended',
+};
+
+function lost(loss: Loss = 'gone'): V6Error {
+  return new V6Error('V6_RUN_FAILED', LOSSES[loss], { hints: ['Create the task again.'] });
 }

@@ -1,4 +1,5 @@
 import { toV6Error } from '../../core/errors.ts';
+import { untilEngineAnswers } from '../engine-patience.ts';
 import type { RunPatch } from '../interfaces/coordinator.ts';
 import type { EndStatus } from '../interfaces/run-files.ts';
 import { hasServerFailed, isServerAway, untilAnswered } from '../server-patience.ts';
@@ -15,16 +16,13 @@ export async function finishRun(
   ending: RunEnding,
   reporting: AbortSignal,
 ): Promise<void> {
-  const { deps, id, slot, container } = context;
+  const { deps, id, slot } = context;
   if (slot !== undefined) deps.proxy.withdraw(slot.index);
   if (slot !== undefined && context.hasMappings)
     await attempt(context, 'port map', () => deps.vpn.removePortMappings(id, slot.algorithm));
   await attempt(context, 'record', () => keepOutcome(context, ending));
-  const isGone =
-    container === undefined ||
-    (await attempt(context, 'container', () => deps.engine.containers.remove(container)));
   // A slot with somebody in it is not given to another run.
-  if (isGone) deps.slots.release(id);
+  if (await removeContainer(context, reporting)) deps.slots.release(id);
   const told = await report(context, ending, reporting);
   deps.ports.release(id);
   if (told.isTold) await attempt(context, 'files', () => deps.files.remove(id));
@@ -32,6 +30,18 @@ export async function finishRun(
   const { status } = told;
   if (!context.isClosed) context.emit(status);
   deps.logger.info('A run ended', { run: id, task: context.open.task.id, status });
+}
+
+/** True when there is none any more. An engine that goes takes the algorithm along, and the next daemon removes what is left. */
+async function removeContainer(context: RunContext, signal: AbortSignal): Promise<boolean> {
+  const { deps, container } = context;
+  if (container === undefined) return true;
+  if (context.isEngineGoing) return false;
+  return attempt(context, 'container', () =>
+    untilEngineAnswers(deps, 'removal of a container', signal, () =>
+      deps.engine.containers.remove(container),
+    ),
+  );
 }
 
 /** Times that a server which fails at the end of a run is told it again: a bit more than three minutes. */

@@ -4,8 +4,10 @@ import type { OpenRun } from '../interfaces/coordinator.ts';
 import { isServerAway } from '../server-patience.ts';
 import type { Recovery } from './recovery.ts';
 import { parentOf, type RunDeps } from './run-deps.ts';
+import type { StopCause } from './run-ending.ts';
 import { RunExecution, type RunOrigin } from './run-execution.ts';
 import { RunQueue } from './run-queue.ts';
+import { removeStrayContainers } from './stray-containers.ts';
 
 interface Entry {
   readonly run: number;
@@ -80,12 +82,18 @@ export class RunManager {
     for (const { execution } of this.#queue.active()) void execution.tunnelIsUp();
   }
 
-  /** Takes no more runs, ends those that are active, and tells the server as far as it answers soon. Waiting runs stay open there. */
-  async stop(): Promise<void> {
+  /**
+   * Takes no more runs, ends those that are active, and tells the server as far as it answers soon. Waiting runs stay open there.
+   * With `left` nothing is ended and nobody told: the algorithms go on without a daemon, and the next one carries on.
+   */
+  async stop(cause: Extract<StopCause, 'stopped' | 'engine-stopped' | 'left'> = 'stopped') {
     this.#isTaking = false;
     this.#queue.clearWaiting();
     const active = this.#queue.active().map(({ execution }) => execution);
-    for (const execution of active) execution.stop('stopped');
+    for (const execution of active) {
+      execution.stop(cause);
+      if (cause === 'left') execution.giveUpReporting();
+    }
     const limit = new AbortController();
     const late = this.#deps.clock.sleep(LAST_REPORT_MS, limit.signal).then(
       () => {
@@ -146,6 +154,14 @@ export class RunManager {
       for (const entry of before) if (!ids.has(entry.run)) await this.#endIfClosed(entry);
     }
     this.#startReady();
+    if (task === undefined) await this.#removeStrays();
+  }
+
+  /** What an end could not remove is removed later; then its slot is free as well. */
+  async #removeStrays(): Promise<void> {
+    const isOurs = (run: number): boolean => this.#queue.has(run);
+    for (const run of await removeStrayContainers(this.#deps, isOurs))
+      this.#deps.slots.release(run);
   }
 
   /** A run may slip through a list of several pages while others end: only a second reading of its own task ends it. */
@@ -177,6 +193,8 @@ export class RunManager {
   }
 
   #begin(entry: Entry): void {
+    // Python servers leave a run open whose node was told to end all of its runs, and perhaps never heard of it.
+    if (entry.execution.open.status === 'killed by user') entry.execution.stop('killed');
     const running = entry.execution.execute().finally(() => {
       this.#running.delete(running);
       this.#forget(entry.run);

@@ -1,10 +1,12 @@
 import type { ContainerState } from '../../core/engine/engine.ts';
 import { V6Error } from '../../core/errors.ts';
 import type { Slot } from '../../core/vpn/slot.ts';
+import { untilEngineAnswers } from '../engine-patience.ts';
 import type { PortLease, RunFolder, RunRecord } from '../interfaces/run-files.ts';
 import { exposedPorts } from '../ports/exposed.ts';
 import { hashToken } from '../proxy/slot-proxy.ts';
 import { untilAnswered } from '../server-patience.ts';
+import { createAlgorithm, startOnce } from './algorithm-container.ts';
 import { obtainImage } from './algorithm-image.ts';
 import { algorithmSpec } from './algorithm-spec.ts';
 import { awaitListening } from './await-listening.ts';
@@ -26,7 +28,9 @@ export async function startRun(context: RunContext): Promise<void> {
   const input = deps.payloads.open(open.input, `the input of run ${id}`);
   context.enter('pulling');
   const found = await context.as('non-existing Docker image', () =>
-    obtainImage(deps.engine.images, image, deps.config.policies, signal),
+    untilEngineAnswers(deps, 'image', signal, () =>
+      obtainImage(deps.engine.images, image, deps.config.policies, signal),
+    ),
   );
   context.enter('preparing');
   const token = await untilAnswered(deps, 'container token', signal, () =>
@@ -37,7 +41,7 @@ export async function startRun(context: RunContext): Promise<void> {
   context.enter('waiting for the VPN');
   await deps.gate.ready(signal);
   context.enter('waiting for a slot');
-  const slot = await deps.slots.acquire(id);
+  const slot = await untilEngineAnswers(deps, 'slot', signal, () => deps.slots.acquire(id));
   context.slot = slot;
   const ports = deps.gate.enabled ? deps.ports.take(id, exposedPorts(found)) : [];
   await context.keepRecord({
@@ -94,6 +98,9 @@ export async function resumeRun(
     await applyMappings(context, slot, record.ports);
     await context.registration.register();
   }
+  // The earlier daemon may not have seen it listen.
+  if (context.open.status !== 'active')
+    await awaitListening(deps, container.id, record.ports, signal);
   context.enter('active');
   await context.tell({ status: 'active', startedAt: new Date(record.startedAt) });
   context.streamLog({ isContinued: true });
@@ -139,8 +146,7 @@ async function applyMappings(
 }
 
 async function startContainer(context: RunContext, slot: Slot, folder: RunFolder): Promise<string> {
-  const { deps, open, id } = context;
-  const { containers } = deps.engine;
+  const { deps, open, id, signal } = context;
   const spec = algorithmSpec({
     scope: deps.node.scope,
     node: deps.node.name,
@@ -151,10 +157,13 @@ async function startContainer(context: RunContext, slot: Slot, folder: RunFolder
     slot,
     folder,
   });
-  const container = await containers.create(spec);
+  // An answer that is lost with the engine leaves a container of this name: the end removes it.
+  const container = await createAlgorithm(deps, spec, signal, (name) => {
+    context.container = name;
+  });
   context.container = container;
-  context.signal.throwIfAborted();
-  await containers.start(container);
+  signal.throwIfAborted();
+  await startOnce(deps, container, signal);
   return container;
 }
 

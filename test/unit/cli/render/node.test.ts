@@ -26,6 +26,7 @@ const STATUS: DaemonStatus = {
     connectedSince: '2030-01-01T00:00:01.000Z',
   },
   encryption: null,
+  engine: { version: '20.10.24', liveRestore: false },
   slots: { total: 4, busy: 1 },
   runs: [
     {
