@@ -52,11 +52,13 @@ class DockerEngine implements Engine {
       ServerVersion: string;
       LiveRestoreEnabled?: boolean;
       SecurityOptions?: string[];
+      FirewallBackend?: { Driver?: string };
     };
     return {
       version: info.ServerVersion.replace(/\+.*$/, ''),
       liveRestore: info.LiveRestoreEnabled ?? false,
       securityOptions: info.SecurityOptions ?? [],
+      firewall: info.FirewallBackend?.Driver,
     };
   }
 

@@ -20,6 +20,8 @@ export interface EngineInfo {
   readonly version: string;
   readonly liveRestore: boolean;
   readonly securityOptions: readonly string[];
+  /** What the engine says that its firewall is made with: `iptables`, `iptables+firewalld`, `nftables` (Docker 29 and later). */
+  readonly firewall?: string | undefined;
 }
 
 export interface EngineEvent {
