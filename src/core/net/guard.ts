@@ -1,30 +1,101 @@
-import { V6Error } from '../errors.ts';
 import { BRIDGE_PREFIX } from '../labels.ts';
-import { isIpv4 } from './ipv4.ts';
+import { checkOwner, checkRemote, type HostRemote, isOwner } from './host-rules.ts';
+import type { NftListing, NftSet } from './nft-json.ts';
+import { type FilterRule, type Match, ruleKey, type Verdict } from './packet-filter.ts';
 
 /** The table on the host. All nodes of one host share it. */
 export const GUARD_TABLE = 'inet v6guard';
 
-/** A VPN server that this host itself serves: the one thing that our containers may reach on it. */
-export interface LocalRemote {
-  readonly address: string;
-  readonly port: number;
-  readonly protocol: 'udp' | 'tcp';
-}
-
-/** Who needs the guard, each with the remotes that it needs. The table itself is where this is kept. */
-export type GuardOwners = ReadonlyMap<string, readonly LocalRemote[]>;
-
-const OWNER = /^[A-Za-z0-9_.-]+\/[A-Za-z0-9_.-]+$/;
+/** Who needs the guard, each with the remotes that this host serves for it. The table itself is where this is kept. */
+export type GuardOwners = ReadonlyMap<string, readonly HostRemote[]>;
 
 /** Eight hex digits for an owner (FNV-1a): an element of a set must have a value, its comment says whose it is. */
 export function ownerMark(owner: string): string {
-  // nft takes comments of 128 bytes.
-  if (!OWNER.test(owner) || owner.length > 100)
-    throw new V6Error('V6_FIREWALL_APPLY', `Not an owner of host rules: ${JSON.stringify(owner)}`);
   let hash = 0x811c9dc5;
-  for (const char of owner) hash = Math.imul(hash ^ (char.codePointAt(0) ?? 0), 0x01000193) >>> 0;
+  for (const char of checkOwner(owner))
+    hash = Math.imul(hash ^ (char.codePointAt(0) ?? 0), 0x01000193) >>> 0;
   return hash.toString(16).padStart(8, '0');
+}
+
+const REMOTE_TYPE = 'ipv4_addr . inet_proto . inet_service';
+const remoteSet = (owner: string): string => `remotes_${ownerMark(owner)}`;
+const withRemotes = (owners: GuardOwners): readonly (readonly [string, readonly HostRemote[]])[] =>
+  [...owners].filter(([, remotes]) => remotes.length > 0);
+
+interface GuardChain {
+  readonly name: 'to_host' | 'through';
+  readonly hook: 'input' | 'forward';
+  readonly rules: readonly FilterRule[];
+}
+
+/** Before the filters of iptables and most others: who drops is asked first, and nobody's accept ends it. */
+const PRIORITY = -10;
+
+function guardChains(owners: GuardOwners): readonly GuardChain[] {
+  const { uplink, slot } = BRIDGE_PREFIX;
+  const from = (prefix: string): Match => ({ field: 'iif', isNot: false, values: [`${prefix}*`] });
+  const answers = (prefix: string): FilterRule =>
+    rule([from(prefix), match('state', 'established', 'related')], 'accept', 'answers');
+  return [
+    {
+      name: 'to_host',
+      hook: 'input',
+      rules: [
+        answers(uplink),
+        // For VPN clients, which stand on uplinks; an algorithm has no business with a VPN server.
+        ...withRemotes(owners).map(([owner]) =>
+          rule(
+            [from(uplink), match('lookup', 'daddr', 'protocol', 'dport', `@${remoteSet(owner)}`)],
+            'accept',
+            'local VPN server',
+          ),
+        ),
+        rule([from(uplink)], 'drop', `${uplink} to host`),
+        answers(slot),
+        rule([from(slot)], 'drop', `${slot} to host`),
+      ],
+    },
+    {
+      name: 'through',
+      hook: 'forward',
+      rules: [
+        rule(
+          [from(slot), { field: 'oif', isNot: true, values: [`${slot}*`] }],
+          'drop',
+          `${slot} out`,
+        ),
+        // A cloud's metadata service (RFC 3927 range) gives this machine's credentials to whoever asks through it.
+        rule([from(uplink), match('daddr', '169.254.0.0/16')], 'drop', `${uplink} to link-local`),
+      ],
+    },
+  ];
+}
+
+const match = (field: Match['field'], ...values: readonly string[]): Match => ({
+  field,
+  isNot: false,
+  values,
+});
+
+function rule(matches: readonly Match[], kind: 'accept' | 'drop', comment: string): FilterRule {
+  const verdict: Verdict = { kind };
+  const made = { matches, verdict, comment: `v6 ${comment}`, text: '' };
+  return { ...made, text: renderRule(made) };
+}
+
+/** As nft reads and prints it; everything but answers is counted. */
+function renderRule({ matches, verdict, comment }: FilterRule): string {
+  const words = matches.map(({ field, isNot, values }) => {
+    const not = isNot ? '!= ' : '';
+    if (field === 'iif' || field === 'oif') return `${field}name ${not}"${values.join()}"`;
+    if (field === 'state') return `ct state ${not}${values.join(',')}`;
+    if (field === 'daddr') return `ip daddr ${not}${values.join()}`;
+    return `ip daddr . meta l4proto . th dport ${not}${values.at(-1)}`;
+  });
+  const isCounted = !matches.some(({ field }) => field === 'state');
+  return [...words, ...(isCounted ? ['counter'] : []), verdict.kind, `comment "${comment}"`].join(
+    ' ',
+  );
 }
 
 /**
@@ -35,77 +106,118 @@ export function ownerMark(owner: string): string {
 export function renderGuard(owners: GuardOwners): string {
   const fresh = [`add table ${GUARD_TABLE}`, `delete table ${GUARD_TABLE}`];
   if (owners.size === 0) return lines(fresh);
-  const held = [...owners].map(([owner, remotes]) => ({ owner, remotes, mark: ownerMark(owner) }));
-  const withRemotes = held.filter(({ remotes }) => remotes.length > 0);
   return lines([
     ...fresh,
     `add table ${GUARD_TABLE}`,
     `add set ${GUARD_TABLE} owners { type mark; }`,
-    ...held.map(
-      ({ owner, mark }) => `add element ${GUARD_TABLE} owners { 0x${mark} comment "v6 ${owner}" }`,
+    ...[...owners.keys()].map(
+      (owner) => `add element ${GUARD_TABLE} owners { ${ownerElement(owner)} }`,
     ),
-    ...withRemotes.flatMap(({ mark, remotes }) => [
-      `add set ${GUARD_TABLE} remotes_${mark} { type ipv4_addr . inet_proto . inet_service; }`,
-      `add element ${GUARD_TABLE} remotes_${mark} { ${[...new Set(remotes.map(toElement))].join(', ')} }`,
+    ...withRemotes(owners).flatMap(([owner, remotes]) => [
+      `add set ${GUARD_TABLE} ${remoteSet(owner)} { type ${REMOTE_TYPE}; }`,
+      `add element ${GUARD_TABLE} ${remoteSet(owner)} { ${remoteElements(remotes).join(', ')} }`,
     ]),
-    `add chain ${GUARD_TABLE} to_host { type filter hook input priority -10; policy accept; }`,
-    `add chain ${GUARD_TABLE} through { type filter hook forward priority -10; policy accept; }`,
-    ...[BRIDGE_PREFIX.uplink, BRIDGE_PREFIX.slot].flatMap((prefix) => [
-      rule('to_host', `iifname "${prefix}*" ct state established,related accept`, 'answers'),
-      // For VPN clients, which stand on uplinks; an algorithm has no business with a VPN server.
-      ...(prefix === BRIDGE_PREFIX.uplink ? withRemotes : []).map(({ mark }) =>
-        rule(
-          'to_host',
-          `iifname "${prefix}*" ip daddr . meta l4proto . th dport @remotes_${mark} counter accept`,
-          'local VPN server',
-        ),
-      ),
-      rule('to_host', `iifname "${prefix}*" counter drop`, `${prefix} to host`),
-    ]),
-    rule(
-      'through',
-      `iifname "${BRIDGE_PREFIX.slot}*" oifname != "${BRIDGE_PREFIX.slot}*" counter drop`,
-      `${BRIDGE_PREFIX.slot} out`,
+    ...guardChains(owners).map(
+      ({ name, hook }) =>
+        `add chain ${GUARD_TABLE} ${name} { type filter hook ${hook} priority ${PRIORITY}; policy accept; }`,
     ),
-    // A cloud's metadata service (RFC 3927 range) gives this machine's credentials to whoever asks through it.
-    rule(
-      'through',
-      `iifname "${BRIDGE_PREFIX.uplink}*" ip daddr 169.254.0.0/16 counter drop`,
-      `${BRIDGE_PREFIX.uplink} to link-local`,
+    ...guardChains(owners).flatMap(({ name, rules }) =>
+      rules.map(({ text }) => `add rule ${GUARD_TABLE} ${name} ${text}`),
     ),
   ]);
 }
 
 const lines = (list: readonly string[]): string => list.map((line) => `${line}\n`).join('');
 
-function rule(chain: string, words: string, comment: string): string {
-  return `add rule ${GUARD_TABLE} ${chain} ${words} comment "v6 ${comment}"`;
+/** The element that says whose the guard is. */
+export const ownerElement = (owner: string): string =>
+  `0x${ownerMark(owner)} comment "v6 ${owner}"`;
+
+export function remoteElements(remotes: readonly HostRemote[]): readonly string[] {
+  return [...new Set(remotes.map(remoteElement))];
 }
 
-function toElement({ address, port, protocol }: LocalRemote): string {
-  const isGood =
-    isIpv4(address) &&
-    Number.isInteger(port) &&
-    port >= 1 &&
-    port <= 65535 &&
-    (protocol === 'udp' || protocol === 'tcp');
-  if (!isGood)
-    throw new V6Error(
-      'V6_FIREWALL_APPLY',
-      `Not a remote: ${JSON.stringify(`${address}:${port}/${protocol}`)}`,
-    );
+function remoteElement(remote: HostRemote): string {
+  const { address, protocol, port } = checkRemote(remote);
   return `${address} . ${protocol} . ${port}`;
 }
 
+/** The owners in what `nft -j list table inet v6guard` printed. */
+export function guardOwners({ sets }: NftListing): GuardOwners {
+  const owners = new Map<string, readonly HostRemote[]>();
+  for (const { comment = '' } of sets.get(`${GUARD_TABLE} owners`)?.elements ?? []) {
+    const owner = comment.replace(/^v6 /, '');
+    if (!isOwner(owner)) continue;
+    owners.set(owner, remotesOf(sets.get(`${GUARD_TABLE} ${remoteSet(owner)}`)));
+  }
+  return owners;
+}
+
+function remotesOf(set: NftSet | undefined): readonly HostRemote[] {
+  return (set?.elements ?? []).map(({ value }) => {
+    const [address = '', protocol, port] = value.split(' . ');
+    // IANA protocol numbers, which nft prints where it does not know the names.
+    const isTcp = protocol === 'tcp' || protocol === '6';
+    return { address, protocol: isTcp ? 'tcp' : 'udp', port: Number(port) };
+  });
+}
+
+/** What of the guard is not as it must be for these owners, one sentence each; none when all of it stands. */
+export function guardFaults(listing: NftListing, owners: GuardOwners): readonly string[] {
+  const table = listing.tables.get(GUARD_TABLE);
+  if (table === undefined) return owners.size === 0 ? [] : [`there is no table ${GUARD_TABLE}`];
+  if (owners.size === 0) return [`table ${GUARD_TABLE} has no owner`];
+  return [...chainFaults(listing, owners), ...setFaults(listing, owners)];
+}
+
+function chainFaults({ tables }: NftListing, owners: GuardOwners): readonly string[] {
+  const present = tables.get(GUARD_TABLE)?.chains;
+  const wanted = guardChains(owners);
+  const faults = wanted.flatMap(({ name, hook, rules }): readonly string[] => {
+    const found = present?.get(name);
+    if (found === undefined) return [`chain ${name} is missing`];
+    const { base } = found;
+    if (base?.hook !== hook || base.priority !== PRIORITY || base.policy !== 'accept')
+      return [`chain ${name} does not stand at its hook`];
+    const isSame = found.rules.map(ruleKey).join('\n') === rules.map(ruleKey).join('\n');
+    return isSame
+      ? []
+      : [`chain ${name} has other rules (${found.rules.length}) than ours (${rules.length})`];
+  });
+  const strangers = [...(present?.keys() ?? [])].filter(
+    (name) => !wanted.some((chain) => chain.name === name),
+  );
+  return [...faults, ...strangers.map((name) => `chain ${name} is not ours`)];
+}
+
+function setFaults(listing: NftListing, owners: GuardOwners): readonly string[] {
+  const present = guardOwners(listing);
+  const missing = [...owners].flatMap(([owner, remotes]): readonly string[] => {
+    const found = present.get(owner);
+    if (found === undefined) return [`the mark of ${owner} is missing`];
+    const isSame = sorted(remoteElements(found)) === sorted(remoteElements(remotes));
+    return isSame ? [] : [`the VPN servers of ${owner} are not as wanted`];
+  });
+  const extra = [...present.keys()].filter((owner) => !owners.has(owner));
+  return [...missing, ...extra.map((owner) => `the mark of ${owner} is too much`)];
+}
+
+const sorted = (list: readonly string[]): string => list.toSorted().join('\n');
+
+export type { HostRemote as LocalRemote } from './host-rules.ts';
+
 /** The owners in the text of `nft list table`. */
 export function parseGuard(text: string): GuardOwners {
-  const owners = new Map<string, readonly LocalRemote[]>();
-  for (const [, owner = ''] of setBody(text, 'owners').matchAll(/comment "v6 ([^"]+)"/g)) {
-    const body = OWNER.test(owner) ? setBody(text, `remotes_${ownerMark(owner)}`) : '';
+  const setBody = (name: string): string => {
+    const start = text.indexOf(`set ${name} {`);
+    return start < 0 ? '' : text.slice(start, text.indexOf('\n\t}', start));
+  };
+  const owners = new Map<string, readonly HostRemote[]>();
+  for (const [, owner = ''] of setBody('owners').matchAll(/comment "v6 ([^"]+)"/g)) {
+    const body = isOwner(owner) ? setBody(remoteSet(owner)) : '';
     const remotes = [...body.matchAll(/([\d.]+) \. (tcp|udp|6|17) \. (\d+)/g)].map(
-      ([, address = '', protocol, port]): LocalRemote => ({
+      ([, address = '', protocol, port]): HostRemote => ({
         address,
-        // IANA protocol numbers, which nft prints where it does not know the names.
         protocol: protocol === 'tcp' || protocol === '6' ? 'tcp' : 'udp',
         port: Number(port),
       }),
@@ -113,9 +225,4 @@ export function parseGuard(text: string): GuardOwners {
     owners.set(owner, remotes);
   }
   return owners;
-}
-
-function setBody(text: string, name: string): string {
-  const start = text.indexOf(`set ${name} {`);
-  return start < 0 ? '' : text.slice(start, text.indexOf('\n\t}', start));
 }
