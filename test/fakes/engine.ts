@@ -55,6 +55,8 @@ export class FakeEngine implements Engine {
   readonly #listeners = new Set<(event: EngineEvent) => void>();
   readonly #failures = new Map<string, Failure>();
   readonly #streams = new Map<string, Set<() => void>>();
+  readonly #breakers = new Set<(error: V6Error) => void>();
+  #isAway = false;
   #serial = 0;
   readonly containers: Containers;
   readonly networks: Networks;
@@ -71,6 +73,24 @@ export class FakeEngine implements Engine {
   /** The nth call (1 = the next) of e.g. `containers.start` throws this code. */
   failAt(method: string, nth: number, code: ErrorCode): void {
     this.#failures.set(method, { code, left: nth });
+  }
+
+  /** The engine stops answering, and every wait breaks. With an exit status the containers that run end at `at`, as without live-restore. */
+  goAway(end?: { readonly exitCode: number; readonly at: Date }): void {
+    this.#isAway = true;
+    for (const reject of this.#breakers) reject(absent());
+    this.#breakers.clear();
+    if (end === undefined) return;
+    for (const held of this.#containers.values()) {
+      if (held.state.state !== 'running') continue;
+      held.waiters.splice(0);
+      const { exitCode, at } = end;
+      held.state = { ...held.state, state: 'exited', exitCode, pid: 0, finishedAt: at };
+    }
+  }
+
+  comeBack(): void {
+    this.#isAway = false;
   }
 
   /** Names of what exists now. */
@@ -133,6 +153,7 @@ export class FakeEngine implements Engine {
   }
 
   #check(method: string): void {
+    if (this.#isAway) throw absent();
     const failure = this.#failures.get(method);
     if (!failure) return;
     failure.left -= 1;
@@ -327,6 +348,7 @@ export class FakeEngine implements Engine {
         if (held.state.state !== 'running') return held.state.exitCode;
         return new Promise((resolve, reject) => {
           held.waiters.push(resolve);
+          this.#breakers.add(reject);
           signal?.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
         });
       },
@@ -343,6 +365,7 @@ export class FakeEngine implements Engine {
         this.#emit('container', 'unpause', held.state.id);
       },
       logs: async (id, options = {}) => {
+        this.#check('containers.logs');
         const { log } = this.#get(id);
         if (options.tail === undefined) return log;
         const lines = log.split('\n').slice(0, -1);
@@ -482,6 +505,7 @@ export class FakeEngine implements Engine {
   #makeImages(): Images {
     return {
       find: async (reference) => {
+        this.#check('images.find');
         return this.#findImage(reference);
       },
       list: async (labels) => {
@@ -520,3 +544,7 @@ function matches(
 }
 
 function noop(): void {}
+
+function absent(): V6Error {
+  return new V6Error('V6_ENGINE_MISSING', 'The container engine went away');
+}

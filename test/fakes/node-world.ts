@@ -48,6 +48,10 @@ export interface WorldOptions {
   readonly engine?: FakeEngineOptions;
   readonly vpn?: boolean;
   readonly payloads?: Payloads;
+  /** Of an earlier daemon's world: what outlives it. */
+  readonly survivors?: Pick<NodeWorld, 'engine' | 'coordinator' | 'files'>;
+  /** Puts something around every edge of the node, e.g. a crash. */
+  readonly around?: <T extends object>(edge: T) => T;
 }
 
 /** Listeners and callers of the proxy in memory. */
@@ -71,9 +75,9 @@ export class FakeProxy {
 /** A node without its daemon: everything that runs need, with fakes at its edges. */
 export class NodeWorld {
   readonly clock = new ManualClock();
-  readonly coordinator = new FakeCoordinator();
+  readonly coordinator: FakeCoordinator;
   readonly vpn = new FakeVpnClient();
-  readonly files = new FakeRunFiles();
+  readonly files: FakeRunFiles;
   readonly proxy = new FakeProxy();
   readonly ports = new PortLeases();
   /** What every algorithm listens on; undefined: nobody can see it, so nobody waits for it. */
@@ -90,8 +94,12 @@ export class NodeWorld {
     engine = {},
     vpn = true,
     payloads = plainPayloads,
+    survivors,
+    around = (edge) => edge,
   }: WorldOptions = {}) {
-    this.engine = new FakeEngine({ images: ['echo:1'], ...engine });
+    this.engine = survivors?.engine ?? new FakeEngine({ images: ['echo:1'], ...engine });
+    this.coordinator = survivors?.coordinator ?? new FakeCoordinator();
+    this.files = survivors?.files ?? new FakeRunFiles();
     const { clock, proxy, coordinator } = this;
     const base = { clock, logger: silentLogger };
     const settings = nodeConfig(config);
@@ -109,17 +117,21 @@ export class NodeWorld {
       node: { scope: 'user', name: 'alpha' },
       identity: coordinator.identity,
       config: settings,
-      engine: this.engine,
-      runs: coordinator.runs,
+      engine: {
+        containers: around(this.engine.containers),
+        images: around(this.engine.images),
+        info: () => this.engine.info(),
+      },
+      runs: around(coordinator.runs),
       events: coordinator.events,
       organizations: coordinator.organizations,
       payloads,
-      vpn: this.vpn,
+      vpn: around(this.vpn),
       gate: this.gate,
       slots: this.slots,
       ports: this.ports,
       proxy,
-      files: this.files,
+      files: around(this.files),
       host: { listeningPorts: async () => this.listening },
     };
     this.manager = new RunManager(this.deps, this.life.signal);

@@ -213,7 +213,7 @@ function takeOver(context: RunContext, record?: RunRecord, container?: string): 
 
 const LOSSES: Readonly<Record<Loss, string>> = {
   'never-started': 'The node was restarted before it had started the algorithm',
-  gone: 'The node was restarted, and the algorithm is gone',
+  gone: 'The node was restarted, and its algorithm has no container: it was not started yet, or somebody removed it',
   misplaced:
     'The node was restarted with other networks or without its notes about this run, and the algorithm was ended',
 };

@@ -20,16 +20,22 @@ export async function finishRun(
   if (slot !== undefined) deps.proxy.withdraw(slot.index);
   if (slot !== undefined && context.hasMappings)
     await attempt(context, 'port map', () => deps.vpn.removePortMappings(id, slot.algorithm));
-  await attempt(context, 'record', () => keepOutcome(context, ending));
-  // A slot with somebody in it is not given to another run.
-  if (await removeContainer(context, reporting)) deps.slots.release(id);
+  // The container is the only witness of the end until that is on the disk, or told.
+  const isKept = await attempt(context, 'record', () => keepOutcome(context, ending));
+  if (isKept) await giveUpSlot(context, reporting);
   const told = await report(context, ending, reporting);
+  if (!isKept && told.isTold) await giveUpSlot(context, reporting);
   deps.ports.release(id);
   if (told.isTold) await attempt(context, 'files', () => deps.files.remove(id));
   context.enter('ended');
   const { status } = told;
   if (!context.isClosed) context.emit(status);
   deps.logger.info('A run ended', { run: id, task: context.open.task.id, status });
+}
+
+/** A slot with somebody in it is not given to another run. */
+async function giveUpSlot(context: RunContext, signal: AbortSignal): Promise<void> {
+  if (await removeContainer(context, signal)) context.deps.slots.release(context.id);
 }
 
 /** True when there is none any more. An engine that goes takes the algorithm along, and the next daemon removes what is left. */

@@ -1,0 +1,242 @@
+import { describe, expect, it } from 'vitest';
+import { recoverRuns } from '../../../../src/node/runs/recovery.ts';
+import { NodeWorld, RANGE, type WorldOptions } from '../../../fakes/node-world.ts';
+
+/** A node with one run whose algorithm runs. */
+async function running(options: WorldOptions = {}) {
+  const world = await new NodeWorld(options).ready();
+  const run = world.coordinator.add({ image: 'echo:1' });
+  await world.sync();
+  expect(run.status).toBe('active');
+  /** The next daemon on the same host, with the same server. */
+  const next = async (): Promise<NodeWorld> => {
+    const after = new NodeWorld({ survivors: world });
+    const open = await world.coordinator.runs.listOpen();
+    const recovery = await recoverRuns(after.deps, open, RANGE);
+    await after.slots.prepare(recovery.busySlots);
+    after.gate.openForRuns();
+    after.manager.adopt(recovery);
+    await after.settle();
+    return after;
+  };
+  /** As long as nobody looks, time goes by. */
+  const pass = async (seconds: number) => {
+    for (let second = 0; second < seconds; second += 1) {
+      await world.clock.turn(1000);
+      await world.settle();
+    }
+  };
+  return { world, run, next, pass, container: world.container(run.id) };
+}
+
+describe('an algorithm whose engine goes away', () => {
+  it('goes on where the engine leaves it alone, and ends as itself', async () => {
+    const { world, run, pass, container } = await running();
+    world.engine.goAway();
+    await pass(30);
+    world.engine.comeBack();
+    await pass(6);
+    expect(run).toMatchObject({ status: 'active', ends: 0 });
+    world.engine.end(container, 0);
+    await pass(1);
+    expect(run).toMatchObject({ status: 'completed', ends: 1 });
+    expect(world.engine.held().containers).toEqual([]);
+  });
+
+  it.each([137, 143, 255])(
+    'and ends it with %i has failed, and its log says why',
+    async (exitCode) => {
+      const { world, run, pass } = await running();
+      world.engine.goAway({ exitCode, at: world.clock.now() });
+      await pass(10);
+      world.engine.comeBack();
+      await pass(6);
+      expect(run).toMatchObject({ status: 'failed', ends: 1 });
+      expect(run.log).toContain(
+        `engine was stopped or restarted while the algorithm ran (exit status ${exitCode}`,
+      );
+      expect(run.finishedAt).toBe('2030-01-01T00:00:00.000Z');
+      expect(world.engine.held().containers).toEqual([]);
+      expect(world.slots.uses().every((use) => use.run === null)).toBe(true);
+    },
+  );
+
+  it('and is told of it by SIGTERM has no result when it leaves none', async () => {
+    const { world, run, pass } = await running();
+    const folder = world.files.folders.get(run.id);
+    if (folder) folder.output = '';
+    world.engine.goAway({ exitCode: 0, at: world.clock.now() });
+    world.engine.comeBack();
+    await pass(2);
+    expect(run).toMatchObject({ status: 'failed', ends: 1 });
+  });
+
+  it('has completed when it ended well meanwhile, with its result', async () => {
+    const { world, run, pass } = await running();
+    world.engine.goAway({ exitCode: 0, at: world.clock.now() });
+    world.engine.comeBack();
+    await pass(2);
+    expect(run).toMatchObject({ status: 'completed', ends: 1 });
+    expect(run.result).not.toBeNull();
+  });
+
+  it('has crashed when it ended long before, or by itself', async () => {
+    for (const end of [
+      { exitCode: 137, earlier: 60_000 },
+      { exitCode: 1, earlier: 0 },
+    ]) {
+      const { world, run, pass } = await running();
+      const at = new Date(world.clock.now().getTime() - end.earlier);
+      world.engine.goAway({ exitCode: end.exitCode, at });
+      world.engine.comeBack();
+      await pass(2);
+      expect(run).toMatchObject({ status: 'crashed', ends: 1 });
+    }
+  });
+
+  it('is ended when a user wants that, as soon as the engine is back', async () => {
+    const { world, run, pass } = await running();
+    world.engine.goAway();
+    await pass(1);
+    const kill_list = [{ run_id: run.id, task_id: run.task.id, organization_id: 2 }];
+    world.manager.kill({ collaboration_id: 1, kill_list });
+    await pass(8);
+    expect(run.ends).toBe(0);
+    world.engine.comeBack();
+    await pass(6);
+    expect(run).toMatchObject({ status: 'killed by user', ends: 1 });
+    expect(world.engine.held().containers).toEqual([]);
+  });
+});
+
+describe('a run that starts while the engine is away', () => {
+  it('waits for it, and its algorithm is started once', async () => {
+    const world = await new NodeWorld().ready();
+    world.engine.goAway();
+    const run = world.coordinator.add({ image: 'echo:1' });
+    await world.sync();
+    expect(run.status).toBe('initializing');
+    world.engine.comeBack();
+    await world.clock.turn(1000);
+    await world.settle();
+    expect(run.status).toBe('active');
+  });
+
+  it('does not run an algorithm twice whose start was never answered', async () => {
+    const world = new NodeWorld();
+    const { start } = world.engine.containers;
+    let starts = 0;
+    world.engine.containers.start = async (id) => {
+      starts += 1;
+      await start(id);
+      world.engine.goAway({ exitCode: 137, at: world.clock.now() });
+      await world.engine.containers.find(id);
+    };
+    const again = await new NodeWorld({ survivors: world }).ready();
+    const run = again.coordinator.add({ image: 'echo:1' });
+    await again.sync();
+    world.engine.comeBack();
+    for (let second = 0; second < 4; second += 1) {
+      await again.clock.turn(1000);
+      await again.settle();
+    }
+    expect(starts).toBe(1);
+    expect(run).toMatchObject({ status: 'crashed', ends: 1 });
+  });
+});
+
+describe('a node that stops because its engine does', () => {
+  it('reports the runs with that cause at once, and asks the engine for nothing', async () => {
+    const { world, run } = await running();
+    world.engine.goAway();
+    await world.manager.stop('engine-stopped');
+    expect(run).toMatchObject({ status: 'failed', ends: 1 });
+    expect(run.log).toContain('engine was stopped');
+    expect(world.engine.held().containers).toHaveLength(1);
+  });
+
+  it('leaves the runs to the next daemon where algorithms outlive the engine', async () => {
+    const { world, run, next, container } = await running();
+    world.engine.goAway();
+    await world.manager.stop('left');
+    expect(run).toMatchObject({ status: 'active', ends: 0 });
+    world.engine.comeBack();
+    const after = await next();
+    world.engine.end(container, 0);
+    await after.settle();
+    await after.clock.turn(1000);
+    await after.settle();
+    expect(run).toMatchObject({ status: 'completed', ends: 1 });
+  });
+});
+
+describe('after a restart of engine and node together', () => {
+  it('an algorithm that ended with the VPN client has failed with that cause', async () => {
+    const { world, run, next } = await running();
+    const client = await world.engine.containers.create({
+      name: 'client',
+      image: 'echo:1',
+      labels: { 'v6.kind': 'vpn-client', 'v6.scope': 'user', 'v6.node': 'alpha' },
+      capabilities: [],
+    });
+    await world.engine.containers.start(client);
+    world.engine.goAway({ exitCode: 137, at: new Date('2030-01-01T00:00:07Z') });
+    world.engine.comeBack();
+    await next();
+    expect(run).toMatchObject({
+      status: 'failed',
+      ends: 1,
+      finishedAt: '2030-01-01T00:00:07.000Z',
+    });
+    expect(run.log).toContain('engine was stopped or restarted');
+  });
+
+  it('one that was ended alone has crashed, with the moment that the engine gives', async () => {
+    const { world, run, next } = await running();
+    world.engine.goAway({ exitCode: 137, at: new Date('2030-01-01T00:00:07Z') });
+    world.engine.comeBack();
+    await next();
+    expect(run).toMatchObject({
+      status: 'crashed',
+      ends: 1,
+      finishedAt: '2030-01-01T00:00:07.000Z',
+    });
+  });
+});
+
+describe('a container that no run wants', () => {
+  it('is removed with the next reading of the open runs, and its slot is free again', async () => {
+    const { world, run } = await running();
+    world.engine.failAt('containers.remove', 1, 'V6_ENGINE_REQUEST');
+    world.engine.end(world.container(run.id), 0);
+    await world.settle();
+    expect(run.ends).toBe(1);
+    expect(world.engine.held().containers).toHaveLength(1);
+    await world.sync();
+    expect(world.engine.held().containers).toEqual([]);
+    expect(world.slots.uses().every((use) => use.run === null)).toBe(true);
+  });
+
+  it('is the only witness of an end that cannot be written down: it stays until that is told', async () => {
+    const { world, run, container } = await running();
+    world.files.saveRecord = () => Promise.reject(new Error('no space left'));
+    world.coordinator.isAway = true;
+    world.engine.end(container, 0);
+    await world.settle();
+    expect(world.engine.held().containers).toHaveLength(1);
+    world.coordinator.isAway = false;
+    await world.clock.turn(1000);
+    await world.settle();
+    expect(run).toMatchObject({ status: 'completed', ends: 1 });
+    expect(world.engine.held().containers).toEqual([]);
+  });
+
+  it('is not started when a Python server has it open as killed', async () => {
+    const world = await new NodeWorld().ready();
+    const run = world.coordinator.add({ image: 'echo:1' });
+    run.status = 'killed by user';
+    await world.sync();
+    expect(run).toMatchObject({ status: 'killed by user', ends: 1 });
+    expect(world.engine.held().containers).toEqual([]);
+  });
+});
