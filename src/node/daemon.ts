@@ -5,6 +5,7 @@ import { type EncryptionDeps, KeyRing } from '../core/crypto/key-ring.ts';
 import type { Engine } from '../core/engine/engine.ts';
 import { V6Error } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
+import type { Cidr } from '../core/net/ipv4.ts';
 import type { DaemonNetwork, DaemonStatus, DaemonVpn, Verdict } from '../core/protocol/daemon.ts';
 import type { Remote } from '../core/vpn/tunnel.ts';
 import { type Payloads, plainPayloads } from './encryption/payloads.ts';
@@ -244,7 +245,7 @@ export class NodeDaemon implements DaemonControl {
     this.#undoWithEngine('host rules', () => deps.guard.remove(this.#guardOwner()));
     await this.#applyGuard([]);
     const vpn = deps.createVpnClient(networks);
-    const slots = this.#createSlots(vpn, networks);
+    const slots = this.#createSlots(vpn, networks.isolatedRange);
     const open = await untilAnswered(deps, 'open runs', signal, () =>
       coordinator.runs.listOpen(undefined, signal),
     );
@@ -274,12 +275,13 @@ export class NodeDaemon implements DaemonControl {
     this.#teardown.add(what, () => this.#presence.unlessGone(undo));
   }
 
-  #createSlots(vpn: VpnClient, networks: OwnNetworks): SlotPool {
+  #createSlots(vpn: VpnClient, range: Cidr): SlotPool {
     const { deps, owner } = this.#parts();
     this.#teardown.add('proxy', () => deps.proxy.closeAll());
+    const { networks, containers } = deps.engine;
     const slots = new SlotPool(
-      { ...deps, networks: deps.engine.networks, vpn, listeners: deps.proxy },
-      { ...owner, range: networks.isolatedRange, spare: deps.config.spareSlots },
+      { ...deps, networks, containers, vpn, listeners: deps.proxy },
+      { ...owner, range, spare: deps.config.spareSlots },
     );
     this.#undoWithEngine('slots', () => slots.close());
     return slots;

@@ -1,29 +1,27 @@
 import type { Clock } from '../../core/clock.ts';
-import type { Networks } from '../../core/engine/engine.ts';
+import type { Containers, Networks } from '../../core/engine/engine.ts';
 import { isV6Error, V6Error } from '../../core/errors.ts';
-import { LABEL } from '../../core/labels.ts';
-import type { Logger } from '../../core/logger.ts';
-import type { Cidr } from '../../core/net/ipv4.ts';
+import { names } from '../../core/labels.ts';
 import type { Slot } from '../../core/vpn/slot.ts';
+import type { Drift } from '../interfaces/drift.ts';
 import type { VpnClient } from '../interfaces/vpn-client.ts';
-import { type SlotOwner, slotAt, slotCapacity, slotNetwork } from './slot-plan.ts';
+import { checkSlotNetwork, viewSlots } from './slot-check.ts';
+import { SlotMaker, type SlotMakerDeps, type SlotMakerOptions } from './slot-maker.ts';
+import { slotCapacity, slotNetwork } from './slot-plan.ts';
 
-/** The proxy's listener of a slot: it must be there before the VPN client relays to it. */
-export interface SlotListeners {
-  open(index: number): Promise<void>;
-  close(index: number): Promise<void>;
-}
-
-export interface SlotPoolDeps {
-  readonly networks: Pick<Networks, 'ensure' | 'list' | 'remove'>;
-  readonly vpn: Pick<VpnClient, 'attachSlot' | 'detachSlot'>;
-  readonly listeners: SlotListeners;
+export interface SlotPoolDeps extends SlotMakerDeps {
+  readonly networks: Pick<
+    Networks,
+    'ensure' | 'find' | 'list' | 'remove' | 'connect' | 'disconnect'
+  >;
+  readonly containers: Pick<Containers, 'list'>;
+  readonly vpn: Pick<VpnClient, 'attachSlot' | 'detachSlot' | 'cleanSlot'>;
   readonly clock: Clock;
-  readonly logger: Logger;
+  /** Told when a spare slot turned out to be damaged: a check of all of them is due. */
+  readonly onDamage?: (what: string) => void;
 }
 
-export interface SlotPoolOptions extends SlotOwner {
-  readonly range: Cidr;
+export interface SlotPoolOptions extends SlotMakerOptions {
   /** Slots that stand ready ahead of need. */
   readonly spare: number;
 }
@@ -36,20 +34,29 @@ export interface SlotUse {
 interface Entry {
   readonly slot: Slot;
   run: number | null;
+  /** Something of an earlier run may be left. */
+  isDirty: boolean;
+  /** False when the VPN client could not be connected. */
+  isAttached: boolean;
+  idleSinceMs: number;
 }
 
 const REFILL_PAUSE_MS = 5000;
+/**
+ * A slot beyond the spare ones goes when it was idle for so long: each costs a restart of the VPN client about 0.1 s, and making
+ * it again 0.2 s, so that a network whose runs come every few minutes keeps its slots.
+ */
+export const SURPLUS_IDLE_MS = 300_000;
 
 /**
- * The slots of a node: some stand ready, a run takes one, and the pool is filled up again beside the run's own path. All
- * changes of the engine's networks go through one queue.
+ * The slots of a node: some stand ready, a run takes one, and the pool is filled up again beside the run's own path; what was
+ * idle for long is taken down. All changes of the engine's networks go through one queue.
  */
 export class SlotPool {
   readonly #deps: SlotPoolDeps;
   readonly #options: SlotPoolOptions;
+  readonly #maker: SlotMaker;
   readonly #slots = new Map<number, Entry>();
-  /** Indexes whose subnet somebody else uses. */
-  readonly #unusable = new Set<number>();
   #changes: Promise<unknown> = Promise.resolve();
   #isRefilling = false;
   readonly #closing = new AbortController();
@@ -57,6 +64,7 @@ export class SlotPool {
   constructor(deps: SlotPoolDeps, options: SlotPoolOptions) {
     this.#deps = deps;
     this.#options = options;
+    this.#maker = new SlotMaker(deps, options);
   }
 
   /**
@@ -65,36 +73,73 @@ export class SlotPool {
    */
   async prepare(busy: ReadonlyMap<number, number>): Promise<readonly Slot[]> {
     await this.#serial(async () => {
-      await this.#removeStrangers(busy);
-      for (const [index, run] of busy) (await this.#create(index, false)).run = run;
-      while (this.#free().length < this.#options.spare && (await this.#createNext(false)) !== null);
+      const count = this.#options.spare + busy.size;
+      const kept = await this.#maker.removeStrangers(new Set(busy.keys()), count);
+      for (const [index, run] of busy) this.#add(await this.#maker.make(index, false)).run = run;
+      while (
+        this.#free().length < this.#options.spare &&
+        (await this.#addNext(false)) !== undefined
+      );
+      // Nobody knows how the run before left it.
+      for (const entry of this.#slots.values()) entry.isDirty = kept.has(entry.slot.network);
     });
     return [...this.#slots.values()].map(({ slot }) => slot);
   }
 
-  /** A slot for the run: a spare one, else a new one. Throws V6_SLOTS_EXHAUSTED when the range is full. */
+  /**
+   * A slot for the run: a spare one, else a new one. A spare one that somebody damaged is passed over, and mended beside the run's
+   * path. Throws V6_SLOTS_EXHAUSTED when the range is full.
+   */
   async acquire(run: number): Promise<Slot> {
     const held = [...this.#slots.values()].find((entry) => entry.run === run);
     if (held !== undefined) return held.slot;
-    const [spare] = this.#free();
-    if (spare !== undefined) {
+    const damaged: Entry[] = [];
+    for (const spare of this.#free()) {
+      // Others look meanwhile: it is taken before it is looked at.
+      if (spare.run !== null || spare.isDirty || !spare.isAttached) continue;
       spare.run = run;
-      this.#refill();
-      return spare.slot;
+      if (await this.#isWhole(spare.slot)) {
+        for (const entry of damaged) entry.run = null;
+        this.#refill();
+        return spare.slot;
+      }
+      damaged.push(spare);
+      this.#deps.onDamage?.(`spare slot ${spare.slot.network}`);
     }
-    return this.#serial(async () => {
-      const [late] = this.#free();
-      const entry = late ?? (await this.#createNext(true));
-      if (entry === null) throw this.#exhausted(run);
-      entry.run = run;
-      this.#refill();
-      return entry.slot;
-    });
+    for (const entry of damaged) entry.run = null;
+    return this.#serial(() => this.#acquireSlowly(run));
   }
 
-  /** Gives the run's slot back; none held is fine. */
+  /** Gives the run's slot back; none held is fine. It is cleaned before the next run gets it. */
   release(run: number): void {
-    for (const entry of this.#slots.values()) if (entry.run === run) entry.run = null;
+    for (const entry of this.#slots.values()) {
+      if (entry.run !== run) continue;
+      entry.run = null;
+      entry.isDirty = true;
+      entry.idleSinceMs = this.#deps.clock.now().getTime();
+      void this.#serial(() => this.#clean(entry));
+    }
+  }
+
+  /**
+   * Compares every slot with what the engine has, and repairs what differs; cleans, takes down what was idle for long, and fills
+   * up. Throws V6_ENGINE_* when the engine cannot be asked.
+   */
+  reconcile(): Promise<readonly Drift[]> {
+    return this.#serial(async () => {
+      const drift: Drift[] = [];
+      if (this.#closing.signal.aborted) return drift;
+      const view = await viewSlots(this.#deps, this.#options);
+      for (const entry of this.#slots.values()) {
+        drift.push(...(await checkSlotNetwork(this.#deps, this.#options, entry, view)));
+        if (!entry.isAttached) await this.#attach(entry).catch(() => undefined);
+      }
+      for (const entry of this.#free()) await this.#clean(entry);
+      this.#dropSurplus();
+      await this.#maker.finishLeaving();
+      this.#refill();
+      return drift;
+    });
   }
 
   uses(): readonly SlotUse[] {
@@ -106,11 +151,11 @@ export class SlotPool {
     this.#closing.abort(new V6Error('V6_INTERRUPTED', 'The slots are being removed'));
     await this.#serial(async () => {
       const failures: unknown[] = [];
-      for (const [index, { slot }] of this.#slots) {
+      const slots = [...this.#slots.values()].map(({ slot }) => slot);
+      for (const slot of [...slots, ...this.#maker.leaving]) {
         try {
-          await this.#deps.listeners.close(index);
-          await this.#deps.networks.remove(slot.network);
-          this.#slots.delete(index);
+          await this.#maker.remove(slot);
+          this.#slots.delete(slot.index);
         } catch (error) {
           failures.push(error);
         }
@@ -119,12 +164,75 @@ export class SlotPool {
     });
   }
 
+  /** Those without a run, the lowest first: the highest ones stay idle and go. */
   #free(): Entry[] {
-    return [...this.#slots.values()].filter(({ run }) => run === null);
+    return [...this.#slots.values()]
+      .filter(({ run }) => run === null)
+      .toSorted((a, b) => a.slot.index - b.slot.index);
+  }
+
+  async #acquireSlowly(run: number): Promise<Slot> {
+    for (const entry of this.#free()) {
+      entry.run = run;
+      try {
+        await this.#mend(entry);
+        this.#refill();
+        return entry.slot;
+      } catch (error) {
+        entry.run = null;
+        this.#warn('A slot cannot be used; taking another', entry.slot, error);
+      }
+    }
+    const entry = await this.#addNext(true);
+    if (entry === undefined) throw this.#exhausted(run);
+    entry.run = run;
+    this.#refill();
+    return entry.slot;
+  }
+
+  async #mend(entry: Entry): Promise<void> {
+    await this.#deps.networks.ensure(slotNetwork(this.#options, entry.slot));
+    await this.#attach(entry);
+    if (entry.isDirty) await this.#deps.vpn.cleanSlot(entry.slot);
+    entry.isDirty = false;
+  }
+
+  async #attach(entry: Entry): Promise<void> {
+    entry.isAttached = false;
+    await this.#deps.vpn.attachSlot(entry.slot);
+    entry.isAttached = true;
+  }
+
+  /** True when a run can begin there now. One question to the engine, a few milliseconds. */
+  async #isWhole(slot: Slot): Promise<boolean> {
+    const { node, scope } = this.#options;
+    const network = await this.#deps.networks.find(slot.network).catch(() => undefined);
+    return network?.containers[names.vpnClient(node, scope)] === slot.client;
+  }
+
+  async #clean(entry: Entry): Promise<void> {
+    if (this.#closing.signal.aborted || entry.run !== null || !entry.isDirty) return;
+    try {
+      await this.#deps.vpn.cleanSlot(entry.slot);
+      entry.isDirty = false;
+    } catch (error) {
+      if (this.#closing.signal.aborted) return;
+      this.#warn('A slot could not be cleaned; no run gets it until it is', entry.slot, error);
+    }
+  }
+
+  #dropSurplus(): void {
+    const nowMs = this.#deps.clock.now().getTime();
+    for (const { slot, idleSinceMs } of this.#free().slice(this.#options.spare)) {
+      if (nowMs - idleSinceMs < SURPLUS_IDLE_MS) continue;
+      // From here on no run can take it.
+      this.#slots.delete(slot.index);
+      this.#maker.leave(slot);
+    }
   }
 
   #refill(): void {
-    if (this.#isRefilling) return;
+    if (this.#isRefilling || this.#closing.signal.aborted) return;
     this.#isRefilling = true;
     void this.#fillUp().finally(() => {
       this.#isRefilling = false;
@@ -135,8 +243,11 @@ export class SlotPool {
     const { logger, clock } = this.#deps;
     while (!this.#closing.signal.aborted && this.#free().length < this.#options.spare) {
       try {
-        const made = await this.#serial(() => this.#createNext(true));
-        if (made === null) return;
+        const made = await this.#serial(async () =>
+          // A run may have ended while this waited for its turn.
+          this.#free().length < this.#options.spare ? this.#addNext(true) : undefined,
+        );
+        if (made === undefined) return;
       } catch (error) {
         if (this.#closing.signal.aborted) return;
         logger.warn('A spare slot could not be made; trying again later', {
@@ -152,66 +263,28 @@ export class SlotPool {
     }
   }
 
-  /** The lowest unused index whose subnet is free; null when the range is full. */
-  async #createNext(attach: boolean): Promise<Entry | null> {
-    const capacity = slotCapacity(this.#options.range);
-    for (let index = 0; index < capacity; index += 1) {
-      if (this.#closing.signal.aborted) return null;
-      if (this.#slots.has(index) || this.#unusable.has(index)) continue;
-      try {
-        return await this.#create(index, attach);
-      } catch (error) {
-        if (!isV6Error(error, 'V6_NET_OVERLAP')) throw error;
-        this.#unusable.add(index);
-        this.#deps.logger.warn('A slot is left out: its subnet is used by another network', {
-          network: slotAt(this.#options, this.#options.range, index).subnet,
-          code: error.code,
-        });
-      }
-    }
-    return null;
+  async #addNext(attach: boolean): Promise<Entry | undefined> {
+    const isTaken = (index: number): boolean => this.#slots.has(index);
+    const slot = await this.#maker.makeNext(isTaken, attach, this.#closing.signal);
+    return slot && this.#add(slot);
   }
 
-  async #create(index: number, attach: boolean): Promise<Entry> {
-    const slot = slotAt(this.#options, this.#options.range, index);
-    const { networks, listeners, vpn } = this.#deps;
-    await networks.ensure(slotNetwork(this.#options, slot));
-    try {
-      await listeners.open(index);
-      if (attach) await vpn.attachSlot(slot);
-    } catch (error) {
-      await listeners.close(index);
-      await networks.remove(slot.network);
-      throw error;
-    }
-    const entry: Entry = { slot, run: null };
-    this.#slots.set(index, entry);
+  #add(slot: Slot): Entry {
+    const idleSinceMs = this.#deps.clock.now().getTime();
+    const entry: Entry = { slot, run: null, isDirty: false, isAttached: true, idleSinceMs };
+    this.#slots.set(slot.index, entry);
     return entry;
-  }
-
-  async #removeStrangers(busy: ReadonlyMap<number, number>): Promise<void> {
-    const { networks } = this.#deps;
-    const { scope, node, range } = this.#options;
-    const capacity = slotCapacity(range);
-    const ours = new Map(
-      Array.from({ length: capacity }, (_, index) => {
-        const slot = slotAt(this.#options, range, index);
-        return [slot.network, slot] as const;
-      }),
-    );
-    const wanted = Math.max(this.#options.spare + busy.size, ...[...busy.keys()].map((i) => i + 1));
-    const labels = { [LABEL.kind]: 'slot', [LABEL.scope]: scope, [LABEL.node]: node };
-    for (const network of await networks.list(labels)) {
-      const slot = ours.get(network.name);
-      const fits = slot !== undefined && network.subnets.includes(slot.subnet);
-      if (!fits || slot.index >= wanted) await networks.remove(network.name);
-    }
   }
 
   #serial<T>(work: () => Promise<T>): Promise<T> {
     const result = this.#changes.then(work, work);
     this.#changes = result.catch(() => undefined);
     return result;
+  }
+
+  #warn(message: string, slot: Slot, error: unknown): void {
+    const code = isV6Error(error) ? error.code : 'V6_BUG';
+    this.#deps.logger.warn(message, { network: slot.network, code, error });
   }
 
   #exhausted(run: number): V6Error {
