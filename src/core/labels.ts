@@ -24,6 +24,8 @@ export type Kind =
   | 'server'
   | 'slot'
   | 'uplink'
+  /** The container in which a node keeps watch over its rules on the host. */
+  | 'host-rules'
   | 'one-shot';
 
 export const LABEL = {
@@ -75,6 +77,7 @@ export function labelsFor({ kind, scope, node, run }: LabelInput): Record<string
 export const names = {
   node: (name: string, scope: Scope) => `vantage6-${name}-${scope}`,
   vpnClient: (name: string, scope: Scope) => `vantage6-${name}-${scope}-vpn-client`,
+  hostRules: (name: string, scope: Scope) => `vantage6-${name}-${scope}-host-rules`,
   /** As upstream; demos count their runs from 1 each, so their scope keeps them apart. */
   algorithm: (name: string, run: number, scope: Scope = 'user') =>
     `vantage6-${name}-${isDemoScope(scope) ? `${scope}-` : ''}run-${run}`,

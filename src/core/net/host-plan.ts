@@ -75,7 +75,7 @@ function guardPart({ nft }: HostState, { owner, wanted }: Aim): Part {
   else owners.set(owner, wanted.localRemotes);
   const faults = guardFaults(nft, owners);
   return {
-    changes: guardChanges({ owner, present, owners, isThere: nft.tables.has(GUARD_TABLE), faults }),
+    changes: guardChanges({ owner, present, owners, isSound: isSound(nft, present) }),
     writes: faults.length === 0 ? [] : [{ tool: 'nft', batch: renderGuard(owners) }],
     faults: faults.map((fault) => `${GUARD_TABLE}: ${fault}`),
   };
@@ -85,14 +85,14 @@ function guardChanges(guard: {
   readonly owner: string;
   readonly present: GuardOwners;
   readonly owners: GuardOwners;
-  readonly isThere: boolean;
-  readonly faults: readonly string[];
+  /** The table stands as it must for those who have it; undefined: there is none. */
+  readonly isSound: boolean | undefined;
 }): readonly HostChange[] {
-  const { owner, present, owners, isThere, faults } = guard;
+  const { owner, present, owners, isSound } = guard;
   const where = `table ${GUARD_TABLE}`;
   const before = present.get(owner);
   const after = owners.get(owner);
-  if (before === undefined && after === undefined && !isThere) return [];
+  if (before === undefined && after === undefined && isSound === undefined) return [];
   const table: readonly HostChange[] =
     owners.size === 0
       ? [
@@ -108,7 +108,7 @@ function guardChanges(guard: {
         ? []
         : [
             {
-              action: tableAction(isThere, faults),
+              action: isSound === true ? 'keep' : 'add',
               what: 'guard',
               where,
               why: GUARD_WHY,
@@ -145,9 +145,9 @@ function guardChanges(guard: {
   ];
 }
 
-function tableAction(isThere: boolean, faults: readonly string[]): HostChange['action'] {
-  const isDamaged = faults.some((fault) => fault.startsWith('chain '));
-  return isThere && !isDamaged ? 'keep' : 'add';
+function isSound(nft: HostState['nft'], present: GuardOwners): boolean | undefined {
+  if (!nft.tables.has(GUARD_TABLE)) return undefined;
+  return present.size > 0 && guardFaults(nft, present).length === 0;
 }
 
 function difference(

@@ -32,6 +32,8 @@ export interface BackendClues {
   readonly hasNftUserChain: boolean;
   /** Whether iptables-legacy has it; undefined: not looked, because its tables are not there. */
   readonly hasLegacyUserChain?: boolean | undefined;
+  /** In which of the two rules for the node's uplink stand, where there is one. */
+  readonly uplinkIn?: readonly IptablesTool[];
 }
 
 /** Which back end the engine uses, with the reasons as sentences. */
@@ -50,17 +52,25 @@ export function chooseBackend(clues: BackendClues): {
     ? `iptables-legacy has a filter table (/proc/net/ip_tables_names)${hasLegacyUserChain === true ? ` with ${USER}` : ''}`
     : 'the kernel has no filter table of iptables-legacy (/proc/net/ip_tables_names)';
   const evidence = [says, nft, legacy];
-  if (hasNftUserChain && hasLegacyUserChain === true)
-    return {
-      backend: 'iptables-nft',
-      evidence: [
-        ...evidence,
-        'both have the engine’s chain; nft’s is taken, the other may drop as well',
-      ],
-    };
+  if (hasNftUserChain && hasLegacyUserChain === true) return chooseOfBoth(clues, evidence);
   if (hasNftUserChain) return { backend: 'iptables-nft', evidence };
   if (hasLegacyUserChain === true) return { backend: 'iptables-legacy', evidence };
   return { backend: 'none', evidence: [...evidence, 'so the engine makes no rules'] };
+}
+
+/** One of them is left from before the engine changed: the engine's newest rules are in the other. */
+function chooseOfBoth(
+  { uplinkIn = [] }: BackendClues,
+  evidence: readonly string[],
+): ReturnType<typeof chooseBackend> {
+  const isLegacy = uplinkIn.includes('iptables-legacy') && !uplinkIn.includes('iptables-nft');
+  const backend = isLegacy ? 'iptables-legacy' : 'iptables-nft';
+  const other = isLegacy ? 'iptables-nft' : 'iptables-legacy';
+  const why = uplinkIn.length === 1 ? 'knows the uplink of the node' : 'is taken';
+  return {
+    backend,
+    evidence: [...evidence, `both have it: ${backend} ${why}, and ${other} may drop as well`],
+  };
 }
 
 const USER = 'DOCKER-USER';

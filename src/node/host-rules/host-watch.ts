@@ -1,0 +1,120 @@
+import type { Clock } from '../../core/clock.ts';
+import type { Engine } from '../../core/engine/engine.ts';
+import type { HostContainer } from './host-container.ts';
+
+export interface HostWatchDeps {
+  readonly engine: Pick<Engine, 'containers'>;
+  readonly container: Pick<HostContainer, 'name'>;
+  readonly clock: Clock;
+}
+
+/** A burst of changes is one hint. Short beside the second that a repair may take. */
+const QUIET_MS = 150;
+/** Somebody who changes rules all the time gets a hint this often all the same. */
+const BURST_LIMIT_MS = 500;
+const RETRY_MS = 1000;
+/** How long the author of a change is held to be that of what is found. */
+const AUTHOR_MS = 10_000;
+
+/** What of all changes on a host may concern us: our table and chain, the engine's chain for users, new chains at our hooks. */
+const NEAR_US =
+  /\b(v6guard|V6-FORWARD|DOCKER-USER)\b|^(add|delete) (table|chain) .*\b(hook (forward|input)|FORWARD)\b/;
+/** Printed after the changes of one transaction. */
+const AUTHOR = /^# new generation \d+ by process (\d+) \(([^)]*)\)/;
+
+/**
+ * Ends with its standard input, so that a lost stream leaves no process behind: nft itself would notice only at the next event.
+ */
+const PROGRAM =
+  'exec 3<&0; nft monitor & m=$!; { cat <&3 >/dev/null; kill "$m"; } & wait "$m"; kill "$!" 2>/dev/null';
+
+/** Follows what nft says of changes to the host's rules; iptables-nft is nft as well. */
+export class HostWatch {
+  readonly #deps: HostWatchDeps;
+  #author: { readonly name: string; readonly atMs: number } | undefined;
+  #isNear = false;
+
+  constructor(deps: HostWatchDeps) {
+    this.#deps = deps;
+  }
+
+  /** Who changed rules near ours last, if that was just now. */
+  lastAuthor(): string | undefined {
+    const isFresh =
+      this.#author !== undefined &&
+      this.#deps.clock.now().getTime() - this.#author.atMs < AUTHOR_MS;
+    return isFresh ? this.#author?.name : undefined;
+  }
+
+  start(onChange: (hint: string) => void, signal: AbortSignal): void {
+    const hints = new Hints(onChange, signal);
+    void this.#follow(hints, signal);
+  }
+
+  async #follow(hints: Hints, signal: AbortSignal): Promise<void> {
+    const { containers } = this.#deps.engine;
+    for (let isFirst = true; !signal.aborted; isFirst = false) {
+      try {
+        const stream = await containers.openStream(this.#deps.container.name, [
+          '/bin/sh',
+          '-c',
+          PROGRAM,
+        ]);
+        const close = (): void => stream.close();
+        signal.addEventListener('abort', close, { once: true });
+        // What happened while nobody looked is not told again.
+        if (!isFirst) hints.add('the watch over the host’s rules was interrupted');
+        try {
+          for await (const line of stream.lines) this.#read(line, hints);
+        } finally {
+          signal.removeEventListener('abort', close);
+        }
+      } catch {
+        // The container or the engine is away: whoever checks by time brings the container back.
+      }
+      await this.#deps.clock.sleep(RETRY_MS, signal).catch(() => undefined);
+    }
+  }
+
+  #read(line: string, hints: Hints): void {
+    const [, process, program] = AUTHOR.exec(line) ?? [];
+    if (process === undefined) {
+      this.#isNear ||= NEAR_US.test(line);
+      return;
+    }
+    if (!this.#isNear) return;
+    this.#isNear = false;
+    const name = `${program} (process ${process})`;
+    this.#author = { name, atMs: this.#deps.clock.now().getTime() };
+    hints.add(`the host’s rules were changed by ${name}`);
+  }
+}
+
+/** Collects hints until it is quiet for a moment. */
+class Hints {
+  readonly #onChange: (hint: string) => void;
+  #timer: NodeJS.Timeout | undefined;
+  #firstAtMs = 0;
+  #hint = '';
+
+  constructor(onChange: (hint: string) => void, signal: AbortSignal) {
+    this.#onChange = onChange;
+    signal.addEventListener('abort', () => clearTimeout(this.#timer), { once: true });
+  }
+
+  add(hint: string): void {
+    this.#hint ||= hint;
+    const now = performance.now();
+    if (this.#timer === undefined) this.#firstAtMs = now;
+    clearTimeout(this.#timer);
+    const leftMs = Math.max(0, this.#firstAtMs + BURST_LIMIT_MS - now);
+    this.#timer = setTimeout(() => this.#tell(), Math.min(QUIET_MS, leftMs));
+  }
+
+  #tell(): void {
+    const hint = this.#hint;
+    this.#timer = undefined;
+    this.#hint = '';
+    this.#onChange(hint);
+  }
+}
