@@ -209,6 +209,7 @@ export class NodeDaemon implements DaemonControl {
       })),
       vpnClient: { container, running, rules },
       hostRules: (await this.#deps.guard.show()) ?? null,
+      host: null,
     };
   }
 

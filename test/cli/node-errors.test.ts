@@ -132,6 +132,7 @@ describe('commands about a running node', () => {
     slots: [],
     vpnClient: { container: 'c', running: true, rules: '' },
     hostRules: 'table inet v6guard',
+    host: null,
   };
 
   async function run(renewed: Verdict): Promise<void> {

@@ -19,6 +19,12 @@ export interface ExecOptions {
   readonly env?: Readonly<Record<string, string>>;
 }
 
+export interface SpawnOptions {
+  readonly env?: Readonly<Record<string, string>>;
+  /** Default: no input, and pipes for the rest. */
+  readonly stdio?: ('ignore' | 'pipe' | number)[];
+}
+
 export const SYSTEM_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 const SPACES = ['--net', '--mount', '--pid', '--ipc'];
@@ -103,10 +109,7 @@ export class NameSpaces {
   }
 
   /** Starts a program inside that goes on; it is the one child of what is returned. */
-  spawn(
-    command: readonly string[],
-    options: ExecOptions & { readonly stdio?: ('ignore' | 'pipe' | number)[] } = {},
-  ): ChildProcess {
+  spawn(command: readonly string[], options: SpawnOptions = {}): ChildProcess {
     return spawn('nsenter', this.#enter(command, options), {
       stdio: options.stdio ?? ['ignore', 'pipe', 'pipe'],
     });
@@ -126,7 +129,7 @@ export class NameSpaces {
     });
   }
 
-  #enter(command: readonly string[], options: ExecOptions): string[] {
+  #enter(command: readonly string[], options: Pick<ExecOptions, 'env'>): string[] {
     const variables = Object.entries({ ...this.#env, ...options.env });
     const env = ['env', '--ignore-environment', ...variables.map((pair) => pair.join('='))];
     return [`--target=${this.#pid}`, ...SPACES, '--', ...env, ...command];

@@ -12,6 +12,7 @@ import {
   hasEnded,
   NameSpaces,
   removeLeftovers,
+  type SpawnOptions,
   SYSTEM_PATH,
 } from './name-spaces.ts';
 import { until } from './wait.ts';
@@ -96,7 +97,7 @@ export class PrivateEngine implements AsyncDisposable {
   }
 
   /** As `exec`, for what goes on; it ends with the engine's name spaces at the latest. */
-  spawn(command: readonly string[], options?: ExecOptions): ChildProcess {
+  spawn(command: readonly string[], options?: SpawnOptions): ChildProcess {
     return this.#spaces.spawn(command, options);
   }
 

@@ -1,4 +1,4 @@
-import type { DaemonNetwork, DaemonStatus, Verdict } from '../../core/protocol/daemon.ts';
+import type { DaemonStatus, Verdict } from '../../core/protocol/daemon.ts';
 import { renderFacts, renderTable } from './table.ts';
 
 const RUNGS = {
@@ -86,29 +86,4 @@ function renderEngine(engine: DaemonStatus['engine'] | undefined): string | null
 
 function optional(name: string, value: string | null): [string, string][] {
   return value === null ? [] : [[name, value]];
-}
-
-/** Networks and rules of a node; the rules as the kernel lists them. */
-export function renderNodeNetwork(network: DaemonNetwork): string {
-  const { uplink, slots, vpnClient, hostRules } = network;
-  return [
-    `uplink      ${uplink}`,
-    `VPN client  ${vpnClient.container} (${vpnClient.running ? 'running' : 'not running'})`,
-    '',
-    renderTable(
-      ['SLOT', 'SUBNET', 'BRIDGE', 'RUN'],
-      slots.map(({ network: name, subnet, bridge, run }) => [
-        name,
-        subnet,
-        bridge,
-        run === null ? '-' : String(run),
-      ]),
-    ),
-    '',
-    'Rules of this node on the host:',
-    hostRules ?? 'none',
-    '',
-    'Rules in the VPN client:',
-    vpnClient.rules === '' ? 'none' : vpnClient.rules,
-  ].join('\n');
 }

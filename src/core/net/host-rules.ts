@@ -67,6 +67,23 @@ export interface HostPlan {
   readonly conflicts: readonly HostConflict[];
 }
 
+/** What stands on a host, and what makes its firewall. */
+export interface HostFirewallView {
+  readonly backend: FirewallBackend;
+  /** How that is known, one sentence each. */
+  readonly evidence: readonly string[];
+  /** Whether bridged frames go through the host's rules; null when the kernel does not have that at all. */
+  readonly bridgeNfCallIptables: boolean | null;
+  /** Policy of the engine's own forward chain; null where there is none. */
+  readonly forwardPolicy: 'accept' | 'drop' | null;
+  /** Nodes with rules here, in order. */
+  readonly owners: readonly string[];
+  /** All rules of ours as the tools print them; null when there are none. */
+  readonly rules: string | null;
+  /** Chains of others that drop traffic of our bridges, whichever node it is of, as far as that can be known. */
+  readonly conflicts: readonly HostConflict[];
+}
+
 const OWNER = /^[A-Za-z0-9_.-]+\/[A-Za-z0-9_.-]+$/;
 
 /** True for what may stand in a comment of a rule as its owner. */

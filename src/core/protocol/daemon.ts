@@ -1,4 +1,5 @@
 import type { ErrorCode } from '../errors.ts';
+import type { HostFirewallView } from '../net/host-rules.ts';
 
 /**
  * What the CLI asks a running node daemon: HTTP/1.1 with JSON over the unix socket `daemon.sock` in the node's run folder.
@@ -116,4 +117,6 @@ export interface DaemonNetwork {
   };
   /** Rules of ours on the host; null when there are none. */
   readonly hostRules: string | null;
+  /** What makes the host's firewall, and what in it drops our traffic; null when the daemon does not say. */
+  readonly host: HostFirewallView | null;
 }

@@ -2,13 +2,15 @@ import type { Context } from '../../core/context.ts';
 import type { Engine } from '../../core/engine/engine.ts';
 import { toV6Error, V6Error } from '../../core/errors.ts';
 import { LABEL } from '../../core/labels.ts';
-import type { HostGuard } from '../interfaces/host-guard.ts';
 
 export interface LeftoverDeps {
   readonly engine: Pick<Engine, 'containers' | 'networks'>;
-  /** Undefined where the host's rules are not ours to touch. */
-  readonly guard?: Pick<HostGuard, 'remove'> | undefined;
+  /** Removes a node's rules from the host, and what it wrote down of them. Undefined where they are not ours to touch. */
+  readonly undoHostRules?: ((node: LeftoverNode) => Promise<void>) | undefined;
 }
+
+/** The data folder is where a node writes down what it put on the host. */
+export type LeftoverNode = Pick<Context, 'name' | 'scope'> & Partial<Pick<Context, 'dataDir'>>;
 
 /** Names of what was removed. */
 export interface Leftovers {
@@ -16,13 +18,11 @@ export interface Leftovers {
   readonly networks: readonly string[];
 }
 
-type Node = Pick<Context, 'name' | 'scope'>;
-
 /**
  * Removes what a killed daemon left: every container and network with the labels of this node, and its share of the host's
- * guard when there was anything. Tries every step; throws one error that lists all failures. To be called when the daemon is gone.
+ * rules when there was anything. Tries every step; throws one error that lists all failures. To be called when the daemon is gone.
  */
-export async function removeLeftovers(deps: LeftoverDeps, node: Node): Promise<Leftovers> {
+export async function removeLeftovers(deps: LeftoverDeps, node: LeftoverNode): Promise<Leftovers> {
   const { containers, networks } = deps.engine;
   const labels = { [LABEL.scope]: node.scope, [LABEL.node]: node.name };
   const left = {
@@ -33,10 +33,9 @@ export async function removeLeftovers(deps: LeftoverDeps, node: Node): Promise<L
     ...left.containers.map((name) => [`container ${name}`, () => containers.remove(name)] as const),
     ...left.networks.map((name) => [`network ${name}`, () => networks.remove(name)] as const),
   ];
-  if (steps.length > 0 && deps.guard !== undefined) {
-    const { guard } = deps;
-    steps.push(['host rules', () => guard.remove(`${node.scope}/${node.name}`)]);
-  }
+  const { undoHostRules } = deps;
+  if (steps.length > 0 && undoHostRules !== undefined)
+    steps.push(['host rules', () => undoHostRules(node)]);
   await runAll(steps, `Not everything of the node ${node.name} could be removed`);
   return left;
 }

@@ -49,7 +49,7 @@ export async function stopNode(deps: StopDeps, context: Context): Promise<Stoppe
   if (before === undefined && isNothing) throw notRunning(context);
   const isClean = before?.state === 'running' && CLEAN_ENDS.has(after?.exitCode ?? 1) && isNothing;
   // Killed in the last moment: only the rules may be left, and they have no labels.
-  if (!isClean && isNothing) await deps.guard?.remove(`${context.scope}/${context.name}`);
+  if (!isClean && isNothing) await deps.undoHostRules?.(context);
   await removeRunFolder(deps.files, context.runDir);
   return {
     name: context.name,
@@ -104,7 +104,10 @@ export async function stopNodes(
 }
 
 /** With its parents as far as no other node uses them: `/run/v6` and the scope's folder are ours. */
-async function removeRunFolder(files: StopDeps['files'], runDir: string): Promise<void> {
+export async function removeRunFolder(
+  files: Pick<HostFiles, 'removeFolder' | 'removeEmptyFolders'>,
+  runDir: string,
+): Promise<void> {
   await files.removeFolder(runDir);
   const scopeFolder = runDir.slice(0, runDir.lastIndexOf('/'));
   await files.removeEmptyFolders([scopeFolder.slice(0, scopeFolder.lastIndexOf('/')), scopeFolder]);

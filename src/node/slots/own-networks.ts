@@ -1,5 +1,5 @@
 import type { NodeConfig } from '../../core/config/node-config.ts';
-import type { NetworkState, Networks } from '../../core/engine/engine.ts';
+import type { NetworkSpec, NetworkState, Networks } from '../../core/engine/engine.ts';
 import { V6Error } from '../../core/errors.ts';
 import { BRIDGE_PREFIX, LABEL, names } from '../../core/labels.ts';
 import type { Logger } from '../../core/logger.ts';
@@ -19,10 +19,14 @@ export interface OwnNetworks {
   readonly isolatedRange: Cidr;
   /** Network that leads the VPN client out of the host. */
   readonly uplink: string;
+  /** The uplink's bridge on the host and its range; absent where the engine does not tell. */
+  readonly uplinkBridge: { readonly bridge: string; readonly subnet: Cidr } | undefined;
   /** The uplink's gateway: where a VPN server on this very host is reached. */
   readonly uplinkGateway: string | undefined;
   /** False when the uplink was there before us: then it stays. */
   readonly isOwnUplink: boolean;
+  /** How an uplink of our own is made again when somebody removed it. */
+  readonly ownUplink?: NetworkSpec;
 }
 
 type Config = Pick<NodeConfig, 'isolatedRange' | 'uplinkNetwork' | 'vpnSubnet'>;
@@ -65,7 +69,13 @@ export async function settleNetworks(
     // The node had an uplink of its own before it was told to join another.
     await networks.remove(names.uplink(owner.scope, owner.node));
     const { name, gateway } = given;
-    return { isolatedRange, uplink: name, uplinkGateway: gateway, isOwnUplink: false };
+    return {
+      isolatedRange,
+      uplink: name,
+      uplinkBridge: bridgeOf(given),
+      uplinkGateway: gateway,
+      isOwnUplink: false,
+    };
   }
   if (uplinkSubnet === undefined)
     throw new V6Error('V6_BUG', 'No subnet was chosen for the uplink');
@@ -78,13 +88,44 @@ export async function settleNetworks(
   return {
     isolatedRange,
     uplink: spec.name,
+    uplinkBridge: { bridge: spec.bridge, subnet: uplinkSubnet },
     uplinkGateway: spec.gateway,
     isOwnUplink: true,
+    ownUplink: spec,
+  };
+}
+
+/**
+ * The uplink that `settleNetworks` would make for a node with an uplink of its own; makes and keeps nothing. Throws
+ * V6_NET_OVERLAP, V6_NET_NO_FREE_RANGE.
+ */
+export async function foreseeUplink(
+  deps: Pick<OwnNetworksDeps, 'host'> & {
+    readonly networks: Pick<Networks, 'list'>;
+    readonly choices: Pick<NetworkChoiceStore, 'find'>;
+  },
+  owner: SlotOwner,
+  config: Config,
+): Promise<{ readonly uplink: NetworkSpec; readonly isStored: boolean }> {
+  const stored = await deps.choices.find();
+  const { uplinkSubnet } = chooseNetworks({
+    owner: `${owner.scope}/${owner.node}`,
+    isolatedRange: config.isolatedRange,
+    vpnSubnet: config.vpnSubnet,
+    ownUplink: true,
+    stored,
+    taken: await takenNetworks(deps, owner),
+  });
+  if (uplinkSubnet === undefined)
+    throw new V6Error('V6_BUG', 'No subnet was chosen for the uplink');
+  return {
+    uplink: uplinkNetwork(owner, uplinkSubnet),
+    isStored: stored?.uplinkSubnet === uplinkSubnet,
   };
 }
 
 async function takenNetworks(
-  { networks, host }: OwnNetworksDeps,
+  { networks, host }: Pick<OwnNetworksDeps, 'host'> & { readonly networks: Pick<Networks, 'list'> },
   owner: SlotOwner,
 ): Promise<readonly TakenNetwork[]> {
   const ofEngine = (await networks.list({}))
@@ -117,6 +158,11 @@ async function getUplink(networks: Pick<Networks, 'find'>, name: string): Promis
     ],
     details: { network: name },
   });
+}
+
+function bridgeOf({ bridge, subnets }: NetworkState): OwnNetworks['uplinkBridge'] {
+  const [subnet] = subnets;
+  return bridge === undefined || subnet === undefined ? undefined : { bridge, subnet };
 }
 
 function isSame(a: NetworkChoice | undefined, b: NetworkChoice): boolean {

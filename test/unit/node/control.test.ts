@@ -23,6 +23,7 @@ const NETWORK: DaemonNetwork = {
   slots: [],
   vpnClient: { container: 'c', running: true, rules: 'table' },
   hostRules: null,
+  host: null,
 };
 
 const VPN: DaemonVpn = {

@@ -1,9 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import {
-  renderNodeNetwork,
-  renderNodeStatus,
-  renderVerdict,
-} from '../../../../src/cli/render/node.ts';
+import { renderNodeStatus, renderVerdict } from '../../../../src/cli/render/node.ts';
 import type { DaemonStatus, Verdict } from '../../../../src/core/protocol/daemon.ts';
 
 const CONNECTED: Verdict = {
@@ -83,21 +79,5 @@ describe('what a node shows', () => {
     expect(text).toContain('runs              1 active, 2 waiting');
     expect(text).toMatch(/^41 +17 +v6-echo:0\.1\.0 +active/m);
     expect(renderNodeStatus({ ...STATUS, runs: [] })).not.toContain('IMAGE');
-  });
-
-  it('is networks and rules for its network', () => {
-    const text = renderNodeNetwork({
-      uplink: 'v6a-user-alpha',
-      slots: [
-        { network: 'v6z-user-alpha-1', subnet: '10.99.0.0/29', bridge: 'v6z1', run: null },
-        { network: 'v6z-user-alpha-2', subnet: '10.99.0.8/29', bridge: 'v6z2', run: 41 },
-      ],
-      vpnClient: { container: 'vantage6-alpha-user-vpn-client', running: true, rules: 'table x' },
-      hostRules: null,
-    });
-    expect(text).toContain('VPN client  vantage6-alpha-user-vpn-client (running)');
-    expect(text).toMatch(/^v6z-user-alpha-2 +10\.99\.0\.8\/29 +v6z2 +41$/m);
-    expect(text).toContain('Rules of this node on the host:\nnone');
-    expect(text.endsWith('table x')).toBe(true);
   });
 });
