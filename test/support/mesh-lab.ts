@@ -1,6 +1,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { execa } from 'execa';
 import { createDaemonClient } from '../../src/adapters/http/daemon-client.ts';
 import type { Engine } from '../../src/core/engine/engine.ts';
 import { bridgeName, LABEL, names, type Scope } from '../../src/core/labels.ts';
@@ -10,6 +11,7 @@ import {
   isFinished,
   type RunStatus,
 } from '../../src/core/protocol/entities.ts';
+import type { Slot } from '../../src/core/vpn/slot.ts';
 import type { DaemonClient } from '../../src/node/interfaces/daemon-client.ts';
 import { slotAt } from '../../src/node/slots/slot-plan.ts';
 import { TestCoordination, type TestNode } from './coordination.ts';
@@ -23,12 +25,16 @@ import { until } from './wait.ts';
 /** Slots that the lab looks at for its bridges; more than any test uses. */
 const SLOTS_LOOKED_AT = 32;
 const RUN_LIMIT_MS = 30_000;
+/** Characters of a node's log in a failure. */
+const LOG_TAIL = 4000;
+/** The patience that the lab's VPN server pushes: short, so that drills are. */
+export const PING_RESTART_MS = 4000;
 
 export interface MeshLabOptions {
   /** Default 2; at most 10. */
   readonly nodes?: number;
-  /** Lines of all nodes' configuration files, in place of those of TestNodeDaemon. */
-  readonly config?: readonly string[];
+  /** Lines of the configuration file of node 1, 2 …, in place of those of TestNodeDaemon. */
+  readonly config?: (node: number) => readonly string[];
 }
 
 /** One run of a task of the lab. */
@@ -71,7 +77,7 @@ export class MeshLab {
     await removeScope(vpn.engine, scope);
     const count = options.nodes ?? 2;
     await writeAddresses(vpn, count);
-    await vpn.startServer();
+    await vpn.startServer([1, PING_RESTART_MS / 1000]);
     const world = await TestCoordination.start(path.join(vpn.folder.path, 'coordination'));
     const lab = new MeshLab(scope, vpn, world);
     await lab.buildImage(lab.image, PEER_PROGRAM, PEER_PORTS);
@@ -79,7 +85,7 @@ export class MeshLab {
     const registered = await world.createNodes(titles);
     registered.forEach((node, index) => {
       const number = index + 1;
-      lab.nodes.push(new MeshNode(lab, node, number, options.config ?? []));
+      lab.nodes.push(new MeshNode(lab, node, number, options.config?.(number) ?? []));
     });
     return lab;
   }
@@ -180,6 +186,15 @@ export class MeshLab {
     return this.vpn.shell(container, line);
   }
 
+  /** The slot that a run has. */
+  async slotOf({ id, node }: MeshRun): Promise<Slot> {
+    const { slots } = await node.control.network();
+    const held = slots.find(({ run }) => run === id);
+    if (held === undefined) throw new Error(`run ${id} has no slot`);
+    const index = Number(held.network.split('-').at(-1));
+    return slotAt({ scope: this.scope, node: node.name }, node.range, index);
+  }
+
   /** What the server says of addresses when the algorithm of this run asks through its node's proxy. */
   async addresses(run: MeshRun, query = ''): Promise<readonly AlgorithmAddress[]> {
     const text = await this.shell(
@@ -209,19 +224,27 @@ export class MeshLab {
     return this.vpn.ask(from.container, address, protocol);
   }
 
+  /** The engine's own command line, for what a site's administrator does with it. */
+  async docker(...args: string[]): Promise<string> {
+    return (await execa('docker', args, { timeout: 60_000 })).stdout;
+  }
+
   snapshot(): Promise<MeshState> {
     return meshState(this);
   }
 
   /** Bridges that belong to the lab, those of slots that do not exist among them. */
   bridges(): ReadonlySet<string> {
-    const slots = this.nodes.flatMap(({ name, range }) =>
-      Array.from(
-        { length: SLOTS_LOOKED_AT },
-        (_, index) => slotAt({ scope: this.scope, node: name }, range, index).bridge,
-      ),
-    );
+    const slots = this.nodes.flatMap((node) => this.bridgesOf(node));
     return new Set([...slots, bridgeName('v6a', this.vpn.uplink)]);
+  }
+
+  /** Bridges of a node's slots. */
+  bridgesOf({ name, range }: MeshNode): readonly string[] {
+    return Array.from(
+      { length: SLOTS_LOOKED_AT },
+      (_, index) => slotAt({ scope: this.scope, node: name }, range, index).bridge,
+    );
   }
 
   /** Whatever the test did, nothing of the lab is left. */
@@ -338,7 +361,9 @@ export class MeshNode {
       `${this.name} ends`,
       limitMs,
       () => child.exitCode !== null || child.signalCode !== null,
-    );
+    ).catch((error: unknown) => {
+      throw new Error(this.log().slice(-LOG_TAIL), { cause: error });
+    });
     this.process = undefined;
   }
 }

@@ -1,6 +1,8 @@
 import { readdir } from 'node:fs/promises';
+import path from 'node:path';
 import { execa } from 'execa';
 import type { Run } from '../../src/core/protocol/entities.ts';
+import { hostState } from './host-state.ts';
 import type { MeshLab, MeshNode } from './mesh-lab.ts';
 
 /** What a lab has on the host, at the server and in its VPN clients, as sorted lines per kind. */
@@ -37,7 +39,7 @@ export async function meshState(lab: MeshLab): Promise<MeshState> {
   const views = await Promise.all(lab.nodes.map(nodeState));
   const spare = views.flatMap((view) => view.spare);
   const state: Record<string, string[]> = {
-    ...(await hostState(lab, spare)),
+    ...(await stateOnHost(lab, spare)),
     leases: await leases(lab),
   };
   views.forEach(({ lines }, at) => {
@@ -47,12 +49,68 @@ export async function meshState(lab: MeshLab): Promise<MeshState> {
   return state;
 }
 
+/** Rules, links and routes of one node on this host, for a node that does not run. */
+export async function nodeOnHost(lab: MeshLab, node: MeshNode): Promise<MeshState> {
+  const bridges = [...lab.bridgesOf(node)];
+  const about = (lines: readonly string[], marks: readonly string[]): string[] =>
+    lines.filter((line) => marks.some((mark) => line.includes(mark)));
+  return {
+    rules: about(await output('nft', ['list', 'ruleset']), [
+      ...bridges,
+      node.range,
+      `${lab.scope}/${node.name}`,
+    ]),
+    links: about(await output('ip', ['-o', 'link']), bridges),
+    routes: about(await output('ip', ['-4', 'route', 'show', 'table', 'all']), bridges),
+  };
+}
+
+/**
+ * The host as host-state.ts sees it, without what others have on it at the same time: containers, networks, devices, rules and
+ * processes that do not carry the lab's scope or lie on its bridges.
+ */
+export async function hostWithoutOthers(lab: MeshLab): Promise<MeshState> {
+  const bridges = lab.bridges();
+  const host = await hostState([path.join(lab.vpn.folder.path, 'r')]);
+  const isOthers = (line: string): boolean => {
+    if (line.includes(lab.scope)) return false;
+    const devices = line.match(/\b(?:v6[az][0-9a-f]{6,}|br-[0-9a-f]{12}|veth[0-9a-f]{7})\b/g) ?? [];
+    return devices.some((device) => !bridges.has(device)) || /"v6 [\w.-]+\/[\w.-]+"/.test(line);
+  };
+  const isOurs = (line: string): boolean => line.includes(lab.scope);
+  const { containers = [], networks = [], links = [], routes = [], settings = [] } = host;
+  return {
+    containers: containers.filter(isOurs).map(withoutId),
+    networks: networks.filter(isOurs).map(withoutId),
+    links: links.filter((name) => bridges.has(name)),
+    routes: routes.filter((line) => [...bridges].some((bridge) => line.includes(bridge))),
+    iptables: (host.iptables ?? []).filter((line) => !isOthers(line)),
+    nft: withoutGuard((host.nft ?? []).join('\n'), lab.scope).filter((line) => !isOthers(line)),
+    settings,
+    folders: host.folders ?? [],
+  };
+}
+
+const withoutId = (line: string): string => line.split(' ').slice(1).join(' ');
+
+/** The guard is shared: it stands as long as anybody needs it, so of it only an element of ours counts. */
+function withoutGuard(text: string, scope: string): string[] {
+  const guard = /table inet v6guard \{[\s\S]*?\n\}\n?/g;
+  const ours = [...text.matchAll(guard)].flatMap(([table]) =>
+    table.split(/[\n,]/).filter((part) => part.includes(`${scope}/`)),
+  );
+  return [...text.replaceAll(guard, '').split('\n'), ...ours];
+}
+
 async function output(file: string, args: readonly string[]): Promise<string[]> {
   const { stdout } = await execa(file, [...args], { timeout: 20_000 });
   return stdout.split('\n').filter((line) => line.trim() !== '');
 }
 
-async function hostState(lab: MeshLab, spare: readonly Spare[]): Promise<Record<string, string[]>> {
+async function stateOnHost(
+  lab: MeshLab,
+  spare: readonly Spare[],
+): Promise<Record<string, string[]>> {
   const filter = ['--filter', `label=v6.scope=${lab.scope}`];
   const containers = await output('docker', [
     'ps',
@@ -92,7 +150,7 @@ async function hostRules(lab: MeshLab, spare: readonly Spare[]): Promise<string[
     .map((part) => part.replace(/counter packets \d+ bytes \d+/g, 'counter').trim())
     .filter((part) => marks.some((mark) => part.includes(mark)))
     .filter((part) => !spare.some(({ bridge }) => part.includes(bridge)))
-    .map((part) => part.replace(/,$/, ''))
+    .map((part) => part.replace(/[\s,}]+$/, ''))
     .toSorted();
 }
 

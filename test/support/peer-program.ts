@@ -10,6 +10,7 @@ d=$(echo /mnt/data/task-*)
 case "$(cat $d/input)" in
   *'"quick"'*) printf '"quick"' > $d/output; exit 0;;
   *'"fail"'*) echo broken; exit 3;;
+  *'"hog"'*) exec tail /dev/zero;;
 esac
 socat TCP-LISTEN:8888,fork,reuseaddr EXEC:cat &
 socat UDP-RECVFROM:8888,fork EXEC:cat &

@@ -75,14 +75,15 @@ export class VpnLab {
     return `v6-test-${this.sandbox.id}-server`;
   }
 
-  async startServer(): Promise<void> {
+  /** `keepalive`: seconds between pings, and without one until a client connects anew. */
+  async startServer(keepalive: readonly [number, number] = [2, 8]): Promise<void> {
     const config = path.join(this.folder.path, 'server');
     await mkdir(config, { recursive: true });
     const authority = await this.authority();
     const leaf = await this.#pki.makeServer(authority, this.#leafInput('vpn.example.test'));
     await writeFile(
       path.join(config, 'server.conf'),
-      serverConfig(authority.certificate, leaf, this.#staticKey),
+      serverConfig(authority.certificate, leaf, this.#staticKey, keepalive),
       { mode: 0o600 },
     );
     const id = await this.engine.containers.create({
@@ -220,6 +221,7 @@ export class VpnLab {
       readonly command: readonly string[];
       readonly networks: readonly { readonly name: string; readonly address?: Ipv4 }[];
       readonly capabilities?: readonly string[];
+      readonly dns?: readonly string[];
     },
   ): Promise<string> {
     const id = await this.engine.containers.create({
@@ -231,7 +233,7 @@ export class VpnLab {
       command: options.command,
       networks: options.networks,
       capabilities: options.capabilities ?? [],
-      dns: ['127.0.0.1'],
+      dns: options.dns ?? ['127.0.0.1'],
       stopTimeoutSeconds: 1,
     });
     await this.engine.containers.start(id);
@@ -349,6 +351,7 @@ function serverConfig(
   authority: string,
   leaf: { certificate: string; privateKey: string },
   staticKey: string,
+  keepalive: readonly [number, number],
 ): string {
   return [
     'port 1194',
@@ -361,7 +364,7 @@ function serverConfig(
     'data-ciphers AES-256-GCM',
     'client-config-dir /vpn/ccd',
     'ccd-exclusive',
-    'keepalive 2 8',
+    `keepalive ${keepalive.join(' ')}`,
     'persist-key',
     'persist-tun',
     'explicit-exit-notify 1',
@@ -380,10 +383,13 @@ function serverConfig(
 
 /** `ifconfig-push` files for the nodes 1 to `count`. */
 export async function writeAddresses(lab: VpnLab, count: number): Promise<void> {
+  for (let number = 1; number <= count; number += 1)
+    await writeAddress(lab, number, lab.vpnAddress(number));
+}
+
+/** The address that the server gives a node from its next connection on. */
+export async function writeAddress(lab: VpnLab, number: number, address: Ipv4): Promise<void> {
   const folder = path.join(lab.folder.path, 'server', 'ccd');
   await mkdir(folder, { recursive: true });
-  for (let number = 1; number <= count; number += 1) {
-    const line = `ifconfig-push ${lab.vpnAddress(number)} 255.255.0.0\n`;
-    await writeFile(path.join(folder, `node-${number}`), line);
-  }
+  await writeFile(path.join(folder, `node-${number}`), `ifconfig-push ${address} 255.255.0.0\n`);
 }

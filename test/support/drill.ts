@@ -1,0 +1,174 @@
+import { appendFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { expect } from 'vitest';
+import { type MeshFlow, uptime } from './mesh-flow.ts';
+import type { MeshLab, MeshRun, MeshTask } from './mesh-lab.ts';
+import { leaks, type MeshState } from './mesh-state.ts';
+import { until } from './wait.ts';
+
+/** One line per drill: name, recovery and longest gap in ms. docs/recovery.md has medians of it. */
+export const DRILL_RECORD = path.join(tmpdir(), 'v6-drills.jsonl');
+/** How long rules, files and the server may take to be as they were once packets pass again, ms. */
+const SETTLE_MS = 8000;
+/** A flow that nothing happened to has a line every 100 ms; the rest is the machine's load. */
+export const UNTOUCHED_MS = 1200;
+
+export interface Drill {
+  readonly name: string;
+  /** Does the damage. */
+  readonly hurt: () => Promise<void>;
+  /** What shows that the damage is repaired, besides packets and state; cheap, it is asked often. */
+  readonly isBack?: () => Promise<boolean>;
+  /** From the damage until `isBack` and until new connections pass in both directions, ms. */
+  readonly limitMs: number;
+  /** The longest silence that the connections of the task that is hurt may show, ms. Default: none but the load's. */
+  readonly gapMs?: number;
+  /** The same for the other task; what hits the tunnel hits both. Default: none but the load's. */
+  readonly otherGapMs?: number;
+  /** Differences that the drill leaves on purpose. */
+  readonly allowed?: (leak: string) => boolean;
+}
+
+export interface DrillOutcome {
+  readonly recoveryMs: number;
+  readonly gapMs: number;
+}
+
+/**
+ * Two tasks on the two nodes of a lab, each with a connection that stays open: the first from node 1 to node 2, the other one
+ * back. A drill damages something, and what it asserts is the same for all: packets pass again in time, neither task lost a
+ * connection or a line, and everything is as it was before.
+ */
+export class DrillGround {
+  readonly lab: MeshLab;
+  readonly task: MeshTask;
+  readonly other: MeshTask;
+  readonly #flows: { readonly own: MeshFlow; readonly other: MeshFlow };
+  #addresses: { readonly there: string; readonly back: string };
+
+  private constructor(parts: {
+    lab: MeshLab;
+    task: MeshTask;
+    other: MeshTask;
+    flows: { own: MeshFlow; other: MeshFlow };
+    addresses: { there: string; back: string };
+  }) {
+    this.lab = parts.lab;
+    this.task = parts.task;
+    this.other = parts.other;
+    this.#flows = parts.flows;
+    this.#addresses = parts.addresses;
+  }
+
+  static async prepare(lab: MeshLab): Promise<DrillGround> {
+    const [task, other] = await Promise.all([
+      lab.startTask(lab.nodes.slice(0, 2)),
+      lab.startTask(lab.nodes.slice(0, 2)),
+    ]);
+    const [from, to] = ends(task);
+    const [otherTo, otherFrom] = ends(other);
+    const own = await lab.openFlow(from, to);
+    const back = await lab.openFlow(otherFrom, otherTo);
+    const addresses = {
+      there: await lab.addressOf(from, to),
+      back: await lab.addressOf(to, from),
+    };
+    return new DrillGround({ lab, task, other, flows: { own, other: back }, addresses });
+  }
+
+  /** The run of the task on node 1. */
+  get near(): MeshRun {
+    return ends(this.task)[0];
+  }
+
+  /** The run of the task on node 2. */
+  get far(): MeshRun {
+    return ends(this.task)[1];
+  }
+
+  /** New connections of the task in both directions. */
+  async passes(): Promise<boolean> {
+    const { there, back } = this.#addresses;
+    const answers = await Promise.all([
+      this.reaches(this.near, there),
+      this.reaches(this.far, back),
+    ]);
+    return answers.every(Boolean);
+  }
+
+  /** Whether a new connection passes, with half a second's patience. */
+  async reaches(from: MeshRun, to: string): Promise<boolean> {
+    const line = `printf marker | timeout 1 socat -t 0.5 - TCP:${to},connect-timeout=0.7 2>/dev/null`;
+    return (await this.lab.shell(from.container, line)) === 'marker';
+  }
+
+  async run(drill: Drill): Promise<DrillOutcome> {
+    expect(await this.passes(), `all is well before: ${drill.name}`).toBe(true);
+    const before = await this.lab.snapshot();
+    const since = uptime();
+    await drill.hurt();
+    await this.#until(drill, since, async () => (await drill.isBack?.()) ?? true);
+    const backMs = (uptime() - since) * 1000;
+    await this.#until(drill, since, () => this.passes());
+    const recoveryMs = Math.round(drill.isBack === undefined ? (uptime() - since) * 1000 : backMs);
+    await this.expectFlows(since, drill);
+    await this.expectSame(before, drill.allowed);
+    const { longestGapMs: gapMs } = this.#flows.own.seen(since);
+    await appendFile(DRILL_RECORD, `${JSON.stringify({ drill: drill.name, recoveryMs, gapMs })}\n`);
+    return { recoveryMs, gapMs };
+  }
+
+  /** Both connections live, lost no line, and were silent no longer than the drill allows. */
+  async expectFlows(since: number, drill: Pick<Drill, 'gapMs' | 'otherGapMs'>): Promise<void> {
+    const limits = { own: drill.gapMs ?? UNTOUCHED_MS, other: drill.otherGapMs ?? UNTOUCHED_MS };
+    for (const name of ['own', 'other'] as const) {
+      const flow = this.#flows[name];
+      // A packet that is lost is sent again, after a time that doubles with each attempt.
+      await flow.beatAfter(uptime(), limits[name]);
+      const { longestGapMs, lost, isOpen } = flow.seen(since);
+      expect({ name, lost, isOpen }).toEqual({ name, lost: 0, isOpen: true });
+      expect(longestGapMs, `silence of the ${name} connection, ms`).toBeLessThan(limits[name]);
+    }
+  }
+
+  /** Nothing of the lab is gone, and nothing was added. */
+  async expectSame(
+    before: MeshState,
+    allowed: (leak: string) => boolean = () => false,
+  ): Promise<void> {
+    const look = async () =>
+      leaks(before, await this.lab.snapshot()).filter((leak) => !allowed(leak));
+    let last: readonly string[] = ['never looked'];
+    await until('everything is as it was', SETTLE_MS, async () => {
+      last = await look();
+      return last.length === 0;
+    }).catch(() => undefined);
+    expect(last).toEqual([]);
+  }
+
+  async #until(
+    { name, limitMs }: Drill,
+    since: number,
+    isDone: () => Promise<boolean>,
+  ): Promise<void> {
+    await until(`recovery from: ${name}`, limitMs - (uptime() - since) * 1000, isDone);
+  }
+}
+
+/** The two ends of a task on two nodes. */
+function ends({ runs }: MeshTask): [MeshRun, MeshRun] {
+  const [first, second] = runs;
+  if (first === undefined || second === undefined) throw new Error('a drill needs two runs');
+  return [first, second];
+}
+
+/** Keeps a measured time for the table of docs/recovery.md. */
+export async function recordDrill(record: {
+  readonly drill: string;
+  readonly recoveryMs: number;
+  readonly gapMs?: number;
+}): Promise<void> {
+  const recoveryMs = Math.round(record.recoveryMs);
+  await appendFile(DRILL_RECORD, `${JSON.stringify({ ...record, recoveryMs })}\n`);
+}
