@@ -4,16 +4,18 @@ import type { NodeConfig } from '../core/config/node-config.ts';
 import type { Context } from '../core/context.ts';
 import type { Engine } from '../core/engine/engine.ts';
 import { V6Error } from '../core/errors.ts';
-import { parseScope } from '../core/labels.ts';
 import { IMAGE_LABEL } from '../images/kinds.ts';
 import { imageReferences } from '../images/references.ts';
 import { privateKeyPath } from './encryption/private-key-path.ts';
 import type { DaemonImages, HostUser } from './host/daemon-container.ts';
+import type { LeftoverNode } from './host/leftovers.ts';
 import type { StartDeps } from './host/start-node.ts';
 import { type ListedNode, listNodes } from './host/stop-node.ts';
+import { HostContainer } from './host-rules/host-container.ts';
+import { createHostFirewall } from './host-rules/host-firewall.ts';
 import type { DaemonClient } from './interfaces/daemon-client.ts';
 import type { HostFiles } from './interfaces/host-files.ts';
-import type { HostGuard } from './interfaces/host-guard.ts';
+import type { HostFirewall } from './interfaces/host-firewall.ts';
 
 /** What the commands of a node on its host need. */
 export interface NodeHost extends StartDeps {
@@ -46,30 +48,43 @@ export async function composeNodeHost(): Promise<NodeHost> {
     daemonIn: await composeDaemonIn(),
     clock: systemClock,
     user: hostUser(process.env),
-    guard: guardOf(engine),
+    undoHostRules: (node) => undoHostRules(engine, node),
   };
 }
 
 /** Rules that a killed daemon left are removed with whatever version of our VPN image is here. */
-function guardOf(engine: Engine): Pick<HostGuard, 'remove'> {
-  return {
-    async remove(owner) {
-      const { createHostGuard } = await import('../adapters/firewall/guard.ts');
-      const [image] = (await engine.images.list({ [IMAGE_LABEL.kind]: 'vpn' })).flatMap(
-        ({ tags }) => tags,
-      );
-      const scope = parseScope(owner.split('/')[0] ?? '');
-      if (image === undefined || scope === undefined) {
-        throw new V6Error('V6_IMAGE_NOT_FOUND', 'No image of the VPN client is on this machine', {
-          hints: [
-            'Build it: v6 images build',
-            'Or remove the rules: nft delete table inet v6guard',
-          ],
-        });
-      }
-      await createHostGuard({ engine, image, scope, clock: systemClock }).remove(owner);
-    },
-  };
+async function undoHostRules(engine: Engine, node: LeftoverNode): Promise<void> {
+  const firewall = await composeHostFirewall(engine, node);
+  try {
+    await firewall.undo(`${node.scope}/${node.name}`);
+  } finally {
+    await firewall.close();
+  }
+}
+
+/**
+ * The host's firewall for a command: in a container that goes with `close`. With a data folder, what the node wrote down is read
+ * and kept. Throws V6_IMAGE_NOT_FOUND.
+ */
+export async function composeHostFirewall(
+  engine: Engine,
+  { scope, dataDir }: Pick<LeftoverNode, 'scope' | 'dataDir'>,
+): Promise<HostFirewall> {
+  const [image] = (await engine.images.list({ [IMAGE_LABEL.kind]: 'vpn' })).flatMap(
+    ({ tags }) => tags,
+  );
+  if (image === undefined) {
+    throw new V6Error('V6_IMAGE_NOT_FOUND', 'No image of the VPN client is on this machine', {
+      hints: ['Build it: v6 images build', 'Or remove the rules: nft delete table inet v6guard'],
+    });
+  }
+  const { createHostRulesRecords } = await import('../adapters/host/host-rules-records.ts');
+  return createHostFirewall({
+    engine,
+    container: new HostContainer({ engine, image, scope }),
+    records: dataDir === undefined ? undefined : createHostRulesRecords(dataDir),
+    clock: systemClock,
+  });
 }
 
 /** Reading a configuration needs no engine: a mistake in it is reported before anything else. */

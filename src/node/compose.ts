@@ -11,6 +11,8 @@ import { imageReferences } from '../images/references.ts';
 import { serveControl } from './control.ts';
 import { type DaemonOptions, NodeDaemon } from './daemon.ts';
 import { pinFolder, privateKeyPath } from './encryption/private-key-path.ts';
+import { HostContainer } from './host-rules/host-container.ts';
+import { createHostFirewall } from './host-rules/host-firewall.ts';
 import type { Coordinator } from './interfaces/coordinator.ts';
 import type { VpnClient } from './interfaces/vpn-client.ts';
 import { nodeInfo } from './node-info.ts';
@@ -44,12 +46,13 @@ export async function composeNode(input: NodeInput): Promise<NodeDaemon> {
   const logger = input.logger ?? (await composeLogger(context, config));
   const engine = input.engine ?? (await composeEngine());
   const { coordinator, proxy } = await composeServerSide(config, context, { clock, logger });
-  const [{ createHostGuard }, { openManagement }, { CredentialFile }, host] = await Promise.all([
-    import('../adapters/firewall/guard.ts'),
-    import('../adapters/openvpn/management.ts'),
-    import('../adapters/credential-files/credential-file.ts'),
-    composeHost(context),
-  ]);
+  const [{ openManagement }, { CredentialFile }, { createHostRulesRecords }, host] =
+    await Promise.all([
+      import('../adapters/openvpn/management.ts'),
+      import('../adapters/credential-files/credential-file.ts'),
+      import('../adapters/host/host-rules-records.ts'),
+      composeHost(context),
+    ]);
   const { vpnSubnet } = config;
   return new NodeDaemon(
     {
@@ -62,7 +65,18 @@ export async function composeNode(input: NodeInput): Promise<NodeDaemon> {
       proxy,
       clock,
       logger,
-      guard: createHostGuard({ engine, image: vpnImage, scope: context.scope, clock }),
+      firewall: createHostFirewall({
+        engine,
+        container: new HostContainer({
+          engine,
+          image: vpnImage,
+          scope: context.scope,
+          node: context.name,
+        }),
+        records: createHostRulesRecords(context.dataDir),
+        clock,
+        logger,
+      }),
       createVpnClient: (networks) =>
         createVpnClient({
           ...vpnClientSettings(input, networks, vpnSubnet),

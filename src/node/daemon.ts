@@ -10,9 +10,10 @@ import type { DaemonNetwork, DaemonStatus, DaemonVpn, Verdict } from '../core/pr
 import type { Remote } from '../core/vpn/tunnel.ts';
 import { type Payloads, plainPayloads } from './encryption/payloads.ts';
 import { EnginePresence } from './engine-presence.ts';
+import { NodeHostRules } from './host-rules/node-rules.ts';
 import type { Coordinator, NodeIdentity } from './interfaces/coordinator.ts';
 import type { DaemonControl } from './interfaces/daemon-control.ts';
-import type { HostGuard } from './interfaces/host-guard.ts';
+import type { HostFirewall } from './interfaces/host-firewall.ts';
 import type { HostView, NetworkChoiceStore } from './interfaces/host-view.ts';
 import type { RunFiles } from './interfaces/run-files.ts';
 import type { VpnClient } from './interfaces/vpn-client.ts';
@@ -36,7 +37,7 @@ export interface DaemonDeps {
   readonly config: NodeConfig;
   readonly engine: Engine;
   readonly coordinator: Coordinator;
-  readonly guard: HostGuard;
+  readonly firewall: HostFirewall;
   readonly host: HostView;
   readonly choices: NetworkChoiceStore;
   readonly files: RunFiles;
@@ -199,6 +200,7 @@ export class NodeDaemon implements DaemonControl {
   async network(): Promise<DaemonNetwork> {
     const { networks, slots, vpn } = this.#started();
     const { container, running, rules } = await vpn.describe();
+    const host = await this.#deps.firewall.inspect();
     return {
       uplink: networks.uplink,
       slots: slots.uses().map(({ slot, run }) => ({
@@ -208,8 +210,8 @@ export class NodeDaemon implements DaemonControl {
         run,
       })),
       vpnClient: { container, running, rules },
-      hostRules: (await this.#deps.guard.show()) ?? null,
-      host: null,
+      hostRules: host.rules,
+      host,
     };
   }
 
@@ -243,8 +245,13 @@ export class NodeDaemon implements DaemonControl {
     this.#undoWithEngine('uplink network', async () => {
       if (networks.isOwnUplink) await deps.engine.networks.remove(networks.uplink);
     });
-    this.#undoWithEngine('host rules', () => deps.guard.remove(this.#guardOwner()));
-    await this.#applyGuard([]);
+    const hostRules = new NodeHostRules(
+      deps,
+      `${owner.scope}/${owner.node}`,
+      networks.uplinkBridge,
+    );
+    this.#undoWithEngine('host rules', () => hostRules.undo());
+    await hostRules.begin();
     const vpn = deps.createVpnClient(networks);
     const slots = this.#createSlots(vpn, networks.isolatedRange);
     const open = await untilAnswered(deps, 'open runs', signal, () =>
@@ -259,7 +266,9 @@ export class NodeDaemon implements DaemonControl {
     signal.throwIfAborted();
     const hasTun = config.vpnSubnet !== undefined && (await deps.hasTun(vpn));
     const ladder = hasTun
-      ? deps.createLadder(vpn, (remotes) => this.#applyGuard(remotes))
+      ? deps.createLadder(vpn, async (remotes) => {
+          await hostRules.apply(remotes);
+        })
       : undefined;
     const gate = this.#startVpn(vpn, ladder);
     const runs = this.#createRuns({ identity, vpn, slots, gate, payloads: keys ?? plainPayloads });
@@ -400,19 +409,6 @@ export class NodeDaemon implements DaemonControl {
     } catch {
       // The node is stopping.
     }
-  }
-
-  /** Ports of remotes on this very host stay open in the guard; those elsewhere need nothing. */
-  async #applyGuard(remotes: readonly Remote[]): Promise<void> {
-    const { guard, host } = this.#deps;
-    const own = new Set(host.addresses());
-    const localRemotes = remotes.filter(({ address }) => own.has(address));
-    await guard.apply({ owner: this.#guardOwner(), localRemotes });
-  }
-
-  #guardOwner(): string {
-    const { scope, name } = this.#deps.context;
-    return `${scope}/${name}`;
   }
 
   #currentVerdict(): Verdict {

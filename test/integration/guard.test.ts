@@ -1,22 +1,36 @@
 import { createSocket, type Socket } from 'node:dgram';
 import { readFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
+import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { createHostGuard } from '../../src/adapters/firewall/guard.ts';
 import { systemClock } from '../../src/core/clock.ts';
+import type { HostPlan, HostRemote, HostRules } from '../../src/core/net/host-rules.ts';
 import type { Cidr, Ipv4 } from '../../src/core/net/ipv4.ts';
-import type { HostGuard } from '../../src/node/interfaces/host-guard.ts';
+import { HostContainer } from '../../src/node/host-rules/host-container.ts';
+import { createHostFirewall } from '../../src/node/host-rules/host-firewall.ts';
+import type { Drift } from '../../src/node/interfaces/drift.ts';
+import type { HostFirewall } from '../../src/node/interfaces/host-firewall.ts';
 import { dockerSandbox, type Sandbox } from '../support/docker.ts';
 import { until } from '../support/wait.ts';
 
 const OWNER = 'user/guard-test';
+const KEEPER = 'guard-test';
+const SECOND = 'user/guard-test-2';
 const UPLINK = { subnet: '10.201.230.0/24' as Cidr, gateway: '10.201.230.1' as Ipv4 };
 const SLOT = { subnet: '10.201.231.0/29' as Cidr, gateway: '10.201.231.1' as Ipv4 };
 
 /** What our containers may say to the host that they run on. */
 describe('the guard on the host', () => {
   let sandbox: Sandbox;
-  let guard: HostGuard;
+  let firewall: HostFirewall;
+  /** That of a second node on this host. */
+  let neighbourly: HostFirewall;
+  const wanted = (localRemotes: readonly HostRemote[] = [], owner = OWNER): HostRules => ({
+    owner,
+    remotes: localRemotes,
+    localRemotes,
+  });
+  const rules = async (): Promise<string> => (await firewall.inspect()).rules ?? '';
   let service: Server;
   let datagrams: Socket;
   let port: number;
@@ -35,8 +49,15 @@ describe('the guard on the host', () => {
   beforeAll(async () => {
     sandbox = await dockerSandbox('guard');
     const { engine, image, labels, id } = sandbox;
-    guard = createHostGuard({ engine, image, scope: 'user', clock: systemClock });
-    await guard.remove(OWNER);
+    const keep = (node: string): HostFirewall =>
+      createHostFirewall({
+        engine,
+        container: new HostContainer({ engine, image, scope: 'user', node }),
+        clock: systemClock,
+      });
+    firewall = keep(KEEPER);
+    neighbourly = keep(`${KEEPER}-2`);
+    await firewall.undo(OWNER);
     const networks = [
       { ...UPLINK, name: `v6a-test-${id}`, bridge: `v6a${id}`, form: 'uplink' },
       { ...SLOT, name: `v6z-test-${id}`, bridge: `v6z${id}`, form: 'slot' },
@@ -74,20 +95,24 @@ describe('the guard on the host', () => {
   afterAll(async () => {
     service?.close();
     datagrams?.close();
-    await guard?.remove(OWNER);
+    for (const each of [firewall, neighbourly]) {
+      await each?.undo(OWNER);
+      await each?.undo(SECOND);
+      await each?.close();
+    }
     await sandbox?.removeAll();
   });
 
   it('is needed: without it both kinds of bridges reach the host', async () => {
     // A node that runs on this host has its own guard, which covers these bridges as well.
-    const isGuarded = (await guard.show()) !== undefined;
+    const isGuarded = (await rules()) !== '';
     expect(await askHost(neighbour)).toBe(isGuarded ? '' : 'host');
     await shoutAtHost('before');
     if (!isGuarded) await until('the host hears the insider', 3000, () => heard.includes('before'));
   });
 
   it('drops what our bridges send to the host, and leaves what members say to each other', async () => {
-    await guard.apply({ owner: OWNER, localRemotes: [] });
+    await firewall.apply(wanted());
     expect(await askHost(neighbour)).toBe('');
     await shoutAtHost('guarded');
     const peer = (await sandbox.engine.containers.find(neighbour))?.networks;
@@ -109,26 +134,102 @@ describe('the guard on the host', () => {
   });
 
   it('lets through the VPN server that this host serves, and nothing beside it', async () => {
-    await guard.apply({
-      owner: OWNER,
-      localRemotes: [{ address: UPLINK.gateway, port, protocol: 'tcp' }],
-    });
+    await firewall.apply(wanted([{ address: UPLINK.gateway, port, protocol: 'tcp' }]));
     expect(await askHost(neighbour)).toBe('host');
-    await guard.apply({ owner: OWNER, localRemotes: [] });
+    await firewall.apply(wanted());
     expect(await askHost(neighbour)).toBe('');
   });
 
   it('stands until its last owner goes, and may be applied and removed again and again', async () => {
-    const second = 'user/guard-test-2';
-    await Promise.all([
-      guard.apply({ owner: second, localRemotes: [] }),
-      guard.apply({ owner: OWNER, localRemotes: [] }),
-    ]);
-    expect(await guard.show()).toContain(`"v6 ${second}"`);
-    await guard.remove(OWNER);
-    await guard.remove(OWNER);
+    await Promise.all([neighbourly.apply(wanted([], SECOND)), firewall.apply(wanted())]);
+    expect((await firewall.inspect()).owners).toEqual(expect.arrayContaining([OWNER, SECOND]));
+    expect(actions(await firewall.apply(wanted()))).toEqual(['keep guard', 'keep guard-owner']);
+    await firewall.undo(OWNER);
+    expect((await firewall.undo(OWNER)).changes).toEqual([]);
     expect(await askHost(neighbour)).toBe('');
-    await guard.remove(second);
-    expect((await guard.show()) ?? '').not.toContain('guard-test');
+    await neighbourly.undo(SECOND);
+    expect(await rules()).not.toContain('guard-test');
+  });
+
+  it('is read and planned without a change', async () => {
+    const before = await ruleset();
+    expect(actions(await firewall.plan(wanted()))).toContain('add guard-owner');
+    expect((await firewall.planUndo(OWNER)).changes).toEqual([]);
+    expect(await firewall.inspect()).toMatchObject({ backend: 'iptables-nft', conflicts: [] });
+    expect(await ruleset()).toBe(before);
+    expect(await readFile('/proc/net/ip_tables_names', 'utf8').catch(() => '')).toBe('');
+  });
+
+  it('is repaired within a second of a flush, and what other nodes have there comes back as well', async () => {
+    const life = new AbortController();
+    let repairs: readonly Drift[] = [];
+    const keepUp = (of: HostFirewall, rulesOf: HostRules): void => {
+      of.watch(() => {
+        void of.reconcile(rulesOf).then((found) => {
+          repairs = [...repairs, ...found];
+        });
+      }, life.signal);
+    };
+    await firewall.apply(wanted([{ address: UPLINK.gateway, port, protocol: 'tcp' }]));
+    await neighbourly.apply(wanted([], SECOND));
+    keepUp(firewall, wanted([{ address: UPLINK.gateway, port, protocol: 'tcp' }]));
+    keepUp(neighbourly, wanted([], SECOND));
+    try {
+      await until('both watches look', 5000, async () => (await monitors()) >= 2);
+      await execa('nft', ['delete', 'table', 'inet', 'v6guard']);
+      await until('both nodes have their rules again', 1000, async () => {
+        const { stdout } = await execa('nft', ['list', 'table', 'inet', 'v6guard'], {
+          reject: false,
+        });
+        return stdout.includes(`"v6 ${OWNER}"`) && stdout.includes(`"v6 ${SECOND}"`);
+      });
+      expect(repairs[0]).toMatchObject({ found: expect.stringContaining('v6guard') as string });
+      expect(repairs.some(({ by = '' }) => by.startsWith('nft (process '))).toBe(true);
+      expect(await askHost(neighbour)).toBe('host');
+      expect(await askHost(insider)).toBe('');
+    } finally {
+      life.abort();
+    }
+    await neighbourly.undo(SECOND);
+  });
+
+  it('survives the container that keeps it', async () => {
+    await firewall.apply(wanted());
+    await sandbox.engine.containers.kill(`vantage6-${KEEPER}-user-host-rules`, 'KILL');
+    await execa('nft', ['delete', 'table', 'inet', 'v6guard']);
+    const [drift] = await firewall.reconcile(wanted());
+    expect(drift?.found).toBe('inet v6guard: there is no table inet v6guard');
+    expect(await firewall.reconcile(wanted())).toEqual([]);
+    await sandbox.engine.containers.remove(`vantage6-${KEEPER}-user-host-rules`);
+    expect(await firewall.reconcile(wanted())).toEqual([]);
+  });
+
+  it('undoes all of its owner and leaves the host as it was', async () => {
+    await firewall.undo(OWNER);
+    const before = await ruleset();
+    await firewall.apply(wanted([{ address: UPLINK.gateway, port, protocol: 'tcp' }]));
+    expect(await ruleset()).not.toBe(before);
+    await firewall.undo(OWNER);
+    expect(await ruleset()).toBe(before);
   });
 });
+
+/** What the host's packet filter holds that could be ours, without counters. */
+async function ruleset(): Promise<string> {
+  const { stdout } = await execa('nft', ['-s', 'list', 'ruleset']);
+  const tables = stdout.split(/^(?=table )/m).filter((table) => table.includes('v6 '));
+  return tables
+    .join('')
+    .split('\n')
+    .filter((line) => !/"v6 (?!user\/guard-test)[^ ]*\//.test(line))
+    .join('\n');
+}
+
+/** How many `nft monitor` run on this machine, in whatever container. */
+async function monitors(): Promise<number> {
+  const { stdout } = await execa('pgrep', ['-fc', '^nft monitor'], { reject: false });
+  return Number(stdout);
+}
+
+const actions = ({ changes }: HostPlan): readonly string[] =>
+  changes.map(({ action, what }) => `${action} ${what}`);

@@ -2,12 +2,15 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { createHostGuard } from '../../src/adapters/firewall/guard.ts';
 import { createDaemonClient } from '../../src/adapters/http/daemon-client.ts';
-import { systemClock } from '../../src/core/clock.ts';
 import { type Context, contextFor } from '../../src/core/context.ts';
 import { LABEL, names } from '../../src/core/labels.ts';
-import { composeNodeHost, type NodeHost, nodeImages } from '../../src/node/compose-host.ts';
+import {
+  composeHostFirewall,
+  composeNodeHost,
+  type NodeHost,
+  nodeImages,
+} from '../../src/node/compose-host.ts';
 import { readNodeConfig, type StartedNode, startNode } from '../../src/node/host/start-node.ts';
 import { stopNode } from '../../src/node/host/stop-node.ts';
 import { TestCoordination } from '../support/coordination.ts';
@@ -63,23 +66,20 @@ async function start(): Promise<StartedNode> {
   });
 }
 
-const NOTHING = { containers: [], networks: [], isFolderThere: false, isInGuard: false };
+const NOTHING = { containers: [], networks: [], isFolderThere: false, hasRules: false };
 
 /** What there is of this node on the host; other nodes may come and go meanwhile. */
 async function left() {
   const labels = { [LABEL.node]: NAME };
   const { engine, files } = host;
-  const guard = createHostGuard({
-    engine,
-    image: nodeImages(ROOT).vpn,
-    scope: 'user',
-    clock: systemClock,
-  });
+  const firewall = await composeHostFirewall(engine, { scope: 'user' });
+  const { owners } = await firewall.inspect();
+  await firewall.close();
   return {
     containers: (await engine.containers.list(labels)).map(({ name }) => name),
     networks: (await engine.networks.list(labels)).map(({ name }) => name),
     isFolderThere: await files.isThere(context.runDir),
-    isInGuard: ((await guard.show()) ?? '').includes(`user/${NAME}`),
+    hasRules: owners.includes(`user/${NAME}`),
   };
 }
 

@@ -179,15 +179,25 @@ function chainFaults({ tables }: NftListing, owners: GuardOwners): readonly stri
     const { base } = found;
     if (base?.hook !== hook || base.priority !== PRIORITY || base.policy !== 'accept')
       return [`chain ${name} does not stand at its hook`];
-    const isSame = found.rules.map(ruleKey).join('\n') === rules.map(ruleKey).join('\n');
-    return isSame
-      ? []
-      : [`chain ${name} has other rules (${found.rules.length}) than ours (${rules.length})`];
+    return ruleFaults(name, found.rules.map(ruleKey), rules.map(ruleKey));
   });
   const strangers = [...(present?.keys() ?? [])].filter(
     (name) => !wanted.some((chain) => chain.name === name),
   );
   return [...faults, ...strangers.map((name) => `chain ${name} is not ours`)];
+}
+
+function ruleFaults(
+  chain: string,
+  found: readonly string[],
+  wanted: readonly string[],
+): readonly string[] {
+  if (found.join('\n') === wanted.join('\n')) return [];
+  const missing = wanted.filter((key) => !found.includes(key)).length;
+  const strange = found.filter((key) => !wanted.includes(key)).length;
+  return missing + strange === 0
+    ? [`chain ${chain} has its rules in another order`]
+    : [`chain ${chain} lacks ${missing} of our rules and has ${strange} others`];
 }
 
 function setFaults(listing: NftListing, owners: GuardOwners): readonly string[] {
@@ -203,26 +213,3 @@ function setFaults(listing: NftListing, owners: GuardOwners): readonly string[] 
 }
 
 const sorted = (list: readonly string[]): string => list.toSorted().join('\n');
-
-export type { HostRemote as LocalRemote } from './host-rules.ts';
-
-/** The owners in the text of `nft list table`. */
-export function parseGuard(text: string): GuardOwners {
-  const setBody = (name: string): string => {
-    const start = text.indexOf(`set ${name} {`);
-    return start < 0 ? '' : text.slice(start, text.indexOf('\n\t}', start));
-  };
-  const owners = new Map<string, readonly HostRemote[]>();
-  for (const [, owner = ''] of setBody('owners').matchAll(/comment "v6 ([^"]+)"/g)) {
-    const body = isOwner(owner) ? setBody(remoteSet(owner)) : '';
-    const remotes = [...body.matchAll(/([\d.]+) \. (tcp|udp|6|17) \. (\d+)/g)].map(
-      ([, address = '', protocol, port]): HostRemote => ({
-        address,
-        protocol: protocol === 'tcp' || protocol === '6' ? 'tcp' : 'udp',
-        port: Number(port),
-      }),
-    );
-    owners.set(owner, remotes);
-  }
-  return owners;
-}

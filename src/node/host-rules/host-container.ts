@@ -15,6 +15,8 @@ export interface HostContainerDeps {
   readonly scope: Scope;
   /** The node that keeps it; absent: a one-shot of the command line. */
   readonly node?: string | undefined;
+  /** The node that a one-shot works for: what a killed command leaves goes with that node's other things. */
+  readonly worksFor?: string | undefined;
 }
 
 /**
@@ -96,7 +98,7 @@ export class HostContainer {
 
 /** NET_ADMIN alone; iptables-legacy also opens a raw socket, and excludes the engine's iptables by a lock file. */
 export function hostContainerSpec(
-  { image, scope, node }: Omit<HostContainerDeps, 'engine'>,
+  { image, scope, node, worksFor }: Omit<HostContainerDeps, 'engine'>,
   container: { readonly name: string; readonly isForLegacy: boolean; readonly hasLock: boolean },
 ): ContainerSpec {
   const { name, isForLegacy, hasLock } = container;
@@ -106,7 +108,7 @@ export function hostContainerSpec(
     image,
     labels: isKept
       ? labelsFor({ kind: 'host-rules', scope, node })
-      : labelsFor({ kind: 'one-shot', scope }),
+      : labelsFor({ kind: 'one-shot', scope, ...(worksFor === undefined ? {} : { node: worksFor }) }),
     entrypoint: ['/usr/bin/tini', '--', '/bin/sleep'],
     command: [isKept ? FOR_EVER : ONE_SHOT_SECONDS],
     networkMode: 'host',

@@ -54,7 +54,7 @@ class ContainerHostFirewall implements HostFirewall {
   }
 
   async inspect(): Promise<HostFirewallView> {
-    const wanted = this.#last ?? (await this.#deps.records?.find())?.wanted;
+    const wanted = this.#last ?? (await this.recorded())?.wanted;
     return this.#session('session', wanted, (run, state) => viewHost(run, state, wanted));
   }
 
@@ -100,6 +100,10 @@ class ContainerHostFirewall implements HostFirewall {
 
   watch(onChange: (hint: string) => void, signal: AbortSignal): void {
     this.#watch.start(onChange, signal);
+  }
+
+  async recorded(): Promise<HostRulesRecord | undefined> {
+    return this.#deps.records?.find();
   }
 
   close(): Promise<void> {

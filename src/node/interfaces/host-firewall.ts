@@ -1,6 +1,6 @@
 import type {
   FirewallBackend,
-  HostConflict,
+  HostFirewallView,
   HostPlan,
   HostRules,
 } from '../../core/net/host-rules.ts';
@@ -31,24 +31,10 @@ export interface HostFirewall {
    * call; our own changes may cause one. Nothing on hosts whose rules cannot be watched (iptables-legacy): check by time there.
    */
   watch(onChange: (hint: string) => void, signal: AbortSignal): void;
+  /** What this node wrote down that it put on the host, in this life or the one before; undefined: nothing. */
+  recorded(): Promise<HostRulesRecord | undefined>;
   /** Lets go of the container that all this runs in; the rules stay. */
   close(): Promise<void>;
-}
-
-export interface HostFirewallView {
-  readonly backend: FirewallBackend;
-  /** How that is known, one sentence each. */
-  readonly evidence: readonly string[];
-  /** Whether bridged frames go through the host's rules; null when the kernel does not have that at all. */
-  readonly bridgeNfCallIptables: boolean | null;
-  /** Policy of the engine's own forward chain; null where there is none. */
-  readonly forwardPolicy: 'accept' | 'drop' | null;
-  /** Nodes with rules here, in order. */
-  readonly owners: readonly string[];
-  /** All rules of ours as the tools print them; null when there are none. */
-  readonly rules: string | null;
-  /** Chains of others that drop traffic of our bridges, whichever node it is of, as far as that can be known. */
-  readonly conflicts: readonly HostConflict[];
 }
 
 /** What a node has put on its host, as it wrote it down before it did; in its data folder. */

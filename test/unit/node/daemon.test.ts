@@ -13,7 +13,7 @@ import type { CredentialLadder } from '../../../src/node/vpn/ladder.ts';
 import { DISCONNECTED_VERDICT, TRYING_VERDICT } from '../../../src/node/vpn/verdict.ts';
 import { FakeCoordinator } from '../../fakes/coordinator.ts';
 import { FakeEngine } from '../../fakes/engine.ts';
-import { FakeHostGuard } from '../../fakes/host-guard.ts';
+import { FakeHostFirewall } from '../../fakes/host-firewall.ts';
 import { keyPair, publicKeyOf } from '../../fakes/key-pairs.ts';
 import { ManualClock, settled } from '../../fakes/manual-clock.ts';
 import { nodeConfig } from '../../fakes/node-world.ts';
@@ -91,7 +91,7 @@ function world(config: Partial<NodeConfig> = {}, changes: Partial<DaemonDeps> = 
   const engine = new FakeEngine({ images: ['echo:1'] });
   const coordinator = new FakeCoordinator();
   const vpn = new FakeVpnClient();
-  const guard = new FakeHostGuard();
+  const firewall = new FakeHostFirewall();
   const ladder = new FakeLadder();
   const clock = new ManualClock();
   const files = new FakeRunFiles();
@@ -107,7 +107,7 @@ function world(config: Partial<NodeConfig> = {}, changes: Partial<DaemonDeps> = 
     config: nodeConfig(config),
     engine,
     coordinator,
-    guard,
+    firewall,
     host: {
       routes: async () => [],
       listeningPorts: async () => undefined,
@@ -149,7 +149,7 @@ function world(config: Partial<NodeConfig> = {}, changes: Partial<DaemonDeps> = 
     engine,
     coordinator,
     vpn,
-    guard,
+    firewall,
     ladder,
     clock,
     files,
@@ -161,7 +161,7 @@ function world(config: Partial<NodeConfig> = {}, changes: Partial<DaemonDeps> = 
 
 describe('the daemon', () => {
   it('starts without waiting for the VPN, runs tasks after the verdict, and undoes everything', async () => {
-    const { daemon, engine, coordinator, vpn, guard, ladder, settle, controls } = world();
+    const { daemon, engine, coordinator, vpn, firewall, ladder, settle, controls } = world();
     const run = coordinator.add({ image: 'echo:1' });
     await daemon.start(signal);
     await settle();
@@ -181,7 +181,7 @@ describe('the daemon', () => {
       state: 'connected',
       certificateExpiresAt: '2031-01-01T00:00:00.000Z',
     });
-    expect([...guard.owners.keys()]).toEqual(['user/alpha']);
+    expect([...firewall.owners.keys()]).toEqual(['user/alpha']);
     await daemon.stop();
     await daemon.stop();
     expect(run).toMatchObject({ status: 'failed', ends: 1 });
@@ -189,7 +189,7 @@ describe('the daemon', () => {
     expect(coordinator.handlers).toBeUndefined();
     expect(engine.held()).toEqual({ containers: [], networks: [] });
     expect(vpn.isRunning).toBe(false);
-    expect(guard.owners.size).toBe(0);
+    expect(firewall.owners.size).toBe(0);
     expect(controls).toEqual(['open', 'closed']);
   });
 
@@ -225,11 +225,11 @@ describe('the daemon', () => {
   });
 
   it('opens the guard for remotes on this very host, and for no others', async () => {
-    const { daemon, guard, remotes } = world();
+    const { daemon, firewall, remotes } = world();
     await daemon.start(signal);
     const local = { address: '192.168.1.1' as Ipv4, port: 1194, protocol: 'udp' } as const;
     await remotes([local, { ...local, address: '203.0.113.9' as Ipv4 }]);
-    expect(guard.owners.get('user/alpha')).toEqual([local]);
+    expect(firewall.owners.get('user/alpha')?.localRemotes).toEqual([local]);
     await daemon.stop();
   });
 
@@ -346,17 +346,17 @@ describe('a daemon that cannot start', () => {
   it.each(['V6_IMAGE_NOT_FOUND', 'V6_ENGINE_REQUEST'] as const)(
     'undoes what it did when the VPN client fails with %s',
     async (code) => {
-      const { daemon, vpn, engine, guard } = world();
+      const { daemon, vpn, engine, firewall } = world();
       vpn.failNext('start', code);
       await expect(daemon.start(signal)).rejects.toMatchObject({ code });
       expect(engine.held()).toEqual({ containers: [], networks: [] });
-      expect(guard.owners.size).toBe(0);
+      expect(firewall.owners.size).toBe(0);
     },
   );
 
-  it('undoes what it did when the guard cannot be applied', async () => {
-    const { daemon, engine, guard } = world();
-    guard.failure = 'V6_FIREWALL_APPLY';
+  it('undoes what it did when the host rules cannot be applied', async () => {
+    const { daemon, engine, firewall } = world();
+    firewall.failure = 'V6_FIREWALL_APPLY';
     await expect(daemon.start(signal)).rejects.toMatchObject({ code: 'V6_FIREWALL_APPLY' });
     expect(engine.held().networks).toEqual([]);
   });

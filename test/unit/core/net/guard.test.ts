@@ -1,7 +1,10 @@
+import { readFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
-import { type LocalRemote, parseGuard, renderGuard } from '../../../../src/core/net/guard.ts';
+import { guardFaults, guardOwners, renderGuard } from '../../../../src/core/net/guard.ts';
+import type { HostRemote } from '../../../../src/core/net/host-rules.ts';
+import { parseNft } from '../../../../src/core/net/nft-json.ts';
 
-const remote: LocalRemote = { address: '10.201.240.1', port: 1194, protocol: 'udp' };
+const remote: HostRemote = { address: '10.201.240.1', port: 1194, protocol: 'udp' };
 
 describe('the guard as text', () => {
   it('is the same batch as on the day it was tried', async () => {
@@ -16,33 +19,43 @@ describe('the guard as text', () => {
     expect(renderGuard(new Map())).toBe('add table inet v6guard\ndelete table inet v6guard\n');
   });
 
-  it('reads its owners and their remotes from what nft prints', () => {
-    // Printed by nft 1.0.6.
-    const text = `table inet v6guard {
-\tset owners {
-\t\ttype mark
-\t\telements = { 0xaf338b97 comment "v6 user/b2", 0xb0338d2a comment "v6 user/b1" }
-\t}
+  /** Printed by nft 1.0.6, with handles left out. */
+  const printed = () => readFile(new URL('../../../golden/guard.json', import.meta.url), 'utf8');
+  const listing = async () => parseNft(await printed());
+  const held = new Map([
+    ['user/alpha', [remote, { ...remote, port: 443, protocol: 'tcp' } as const]],
+    ['demo/node-1', []],
+  ]);
 
-\tset remotes_b0338d2a {
-\t\ttype ipv4_addr . inet_proto . inet_service
-\t\telements = { 10.201.240.1 . udp . 1194,
-\t\t\t     10.201.240.1 . tcp . 443 }
-\t}
+  it('reads its owners and their remotes from what nft prints, and finds nothing wrong with it', async () => {
+    expect(guardOwners(await listing())).toEqual(held);
+    expect(guardFaults(await listing(), held)).toEqual([]);
+    expect(guardOwners(parseNft('{"nftables": []}'))).toEqual(new Map());
+  });
 
-\tchain to_host {
-\t\ttype filter hook input priority filter - 10; policy accept;
-\t\tiifname "v6a*" counter packets 0 bytes 0 drop comment "v6 v6a to host"
-\t}
-}
-`;
-    expect(parseGuard(text)).toEqual(
-      new Map([
-        ['user/b2', []],
-        ['user/b1', [remote, { ...remote, port: 443, protocol: 'tcp' }]],
-      ]),
-    );
-    expect(parseGuard('')).toEqual(new Map());
+  it.each<[what: string, change: (text: string) => string, fault: string]>([
+    [
+      'a rule that was turned round',
+      (text) => text.replace('"drop": null', '"accept": null'),
+      'chain to_host lacks 1 of our rules and has 1 others',
+    ],
+    [
+      'a chain at another hook',
+      (text) => text.replace('"hook": "forward"', '"hook": "output"'),
+      'chain through does not stand at its hook',
+    ],
+    [
+      'an owner without its mark',
+      (text) => text.replace('v6 user/alpha', 'somebody'),
+      'the mark of user/alpha is missing',
+    ],
+    [
+      'another port',
+      (text) => text.replace('443', '444'),
+      'the VPN servers of user/alpha are not as wanted',
+    ],
+  ])('finds %s', async (_, change, fault) => {
+    expect(guardFaults(parseNft(change(await printed())), held)).toContain(fault);
   });
 
   it.each(['alpha', 'user/"; flush ruleset', 'user/a b', `user/${'a'.repeat(100)}`])(
@@ -54,7 +67,7 @@ describe('the guard as text', () => {
     },
   );
 
-  it.each<Partial<LocalRemote>>([
+  it.each<Partial<HostRemote>>([
     { address: '10.0.0.1; drop' },
     { port: 0 },
     { port: 70_000 },

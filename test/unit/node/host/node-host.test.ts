@@ -42,12 +42,12 @@ class QuickClock extends ManualClock {
 
 let files: FakeHostFiles;
 let clock: QuickClock;
-let guardRemoved: string[];
+let undone: string[];
 
 beforeEach(() => {
   files = new FakeHostFiles();
   clock = new QuickClock();
-  guardRemoved = [];
+  undone = [];
 });
 
 function engineWith(program?: Program): FakeEngine {
@@ -73,10 +73,8 @@ function deps(
     files,
     clock,
     daemonIn: () => ({ verdict }) as unknown as DaemonClient,
-    guard: {
-      remove: async (owner) => {
-        guardRemoved.push(owner);
-      },
+    undoHostRules: async ({ scope, name }) => {
+      undone.push(`${scope}/${name}`);
     },
   };
 }
@@ -345,7 +343,7 @@ describe('stopNode', () => {
     expect(files.folders.has(CONTEXT.runDir)).toBe(false);
     expect(files.folders.has('/run/user/1000/v6')).toBe(false);
     expect(files.folders.has(CONTEXT.dataDir)).toBe(true);
-    expect(guardRemoved).toEqual([]);
+    expect(undone).toEqual([]);
   });
 
   it('removes what a killed daemon left, and nothing of another node', async () => {
@@ -370,7 +368,7 @@ describe('stopNode', () => {
       removed: { containers: ['run-of-alpha'], networks: ['v6z-user-alpha-1'] },
     });
     expect(engine.held()).toEqual({ containers: ['run-of-beta'], networks: ['v6z-user-beta-1'] });
-    expect(guardRemoved).toEqual(['user/alpha']);
+    expect(undone).toEqual(['user/alpha']);
   });
 
   it('tries every step and lists what failed', async () => {
@@ -382,7 +380,7 @@ describe('stopNode', () => {
     engine.failAt('containers.remove', 1, 'V6_ENGINE_REQUEST');
     await expect(stopNode(deps(engine), CONTEXT)).rejects.toThrow('container one');
     expect(engine.held().containers).toEqual(['one']);
-    expect(guardRemoved).toEqual(['user/alpha']);
+    expect(undone).toEqual(['user/alpha']);
   });
 
   it('removes the rules of a daemon that was killed and left nothing else', async () => {
@@ -390,7 +388,7 @@ describe('stopNode', () => {
     await startNode(deps(engine), input);
     engine.end(CONTAINER, 137);
     expect(await stopNode(deps(engine), CONTEXT)).toMatchObject({ isClean: false });
-    expect(guardRemoved).toEqual(['user/alpha']);
+    expect(undone).toEqual(['user/alpha']);
   });
 
   it('says when there is nothing to stop', async () => {
