@@ -44,7 +44,8 @@ export interface ClientContainer {
 
 /**
  * The VPN client's container (network-design 2.2): NET_ADMIN and the tun device, nothing else. Switched on in its own name
- * space: forwarding, and announcements of a changed link address; switched off: redirects and IPv6.
+ * space: forwarding, and announcements of a changed link address; switched off: redirects, of its own and
+ * of others, and IPv6.
  */
 export function clientContainerSpec(input: ClientContainer, slots: readonly Slot[]): ContainerSpec {
   const { image, node, uplink, tun } = input;
@@ -73,6 +74,8 @@ export function clientContainerSpec(input: ClientContainer, slots: readonly Slot
       'net.ipv4.conf.default.arp_notify': '1',
       'net.ipv4.conf.all.send_redirects': '0',
       'net.ipv4.conf.default.send_redirects': '0',
+      'net.ipv4.conf.all.accept_redirects': '0',
+      'net.ipv4.conf.default.accept_redirects': '0',
       ...(input.ipv6 ? { 'net.ipv6.conf.all.disable_ipv6': '1' } : {}),
     },
     restart: 'unless-stopped',
