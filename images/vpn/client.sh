@@ -48,13 +48,13 @@ plan_claims() {
 
 # claims INDEX GATEWAY/LENGTH CLIENT LINK …: own the gateway address of every slot on the interface that has CLIENT, and carry
 # it to the proxy. The fixed link address keeps the neighbours' entries right over a restart; its change is also announced.
-# Prints what was not so before: `claim INDEX`, `relay INDEX`, `route default`; and what cannot be: `lost INDEX`.
+# Prints what was not so before: `claim INDEX`, `relay INDEX`, `route default`; and what cannot be: `lost INDEX`, `lost route`.
 claims() {
-  [ $# -gt 0 ] || { default_route; return; }
+  [ $# -gt 0 ] || { default_route || echo "lost route"; return 0; }
   plan=$(plan_claims "$@")
   echo "$plan" | sed -n -e '/^claim /p' -e '/^lost /p'
   echo "$plan" | sed -n 's/^ip //p' | ip -force -batch -
-  default_route || return 1
+  default_route || echo "lost route"
   owned=$(echo "$plan" | sed -n 's/^ok //p')
   [ -n "$owned" ] || return 0
   # No pipe: the relays are children of this shell.

@@ -20,6 +20,7 @@ import type { VpnClient } from './interfaces/vpn-client.ts';
 import { logIn } from './login.ts';
 import { PortLeases } from './ports/leases.ts';
 import type { SlotProxy } from './proxy/slot-proxy.ts';
+import { NetworkKeeper } from './reconcile/network-keeper.ts';
 import { recoverRuns } from './runs/recovery.ts';
 import { RunManager } from './runs/run-manager.ts';
 import { untilAnswered } from './server-patience.ts';
@@ -72,6 +73,7 @@ interface Live {
   readonly ladder: CredentialLadder | undefined;
   readonly renewal: Renewal | undefined;
   readonly keys: KeyRing | undefined;
+  readonly keeper: NetworkKeeper;
 }
 
 const LOGIN_LIMIT_MS = 20_000;
@@ -133,7 +135,7 @@ export class NodeDaemon implements DaemonControl {
   }
 
   status(): DaemonStatus {
-    const { identity, slots, runs, vpn, ladder, keys } = this.#started();
+    const { identity, slots, runs, vpn, ladder, keys, keeper } = this.#started();
     const { coordinator } = this.#deps;
     const tunnel = vpn.tunnel();
     const uses = slots.uses();
@@ -157,6 +159,8 @@ export class NodeDaemon implements DaemonControl {
       slots: { total: uses.length, busy: uses.filter(({ run }) => run !== null).length },
       runs: runs.list().map((run) => ({ ...run, since: run.since.toISOString() })),
       queued: runs.queued,
+      queue: runs.queue,
+      network: keeper.status(),
     };
   }
 
@@ -273,10 +277,13 @@ export class NodeDaemon implements DaemonControl {
     const gate = this.#startVpn(vpn, ladder);
     const runs = this.#createRuns({ identity, vpn, slots, gate, payloads: keys ?? plainPayloads });
     const renewal = ladder && createRenewal({ ...deps, ladder });
-    this.#live = { identity, networks, vpn, slots, runs, ladder, renewal, keys };
+    const keeper = new NetworkKeeper({ ...deps, owner, networks, slots, vpn, hostRules });
+    this.#live = { identity, networks, vpn, slots, runs, ladder, renewal, keys, keeper };
     void renewal?.run(this.#life.signal);
     runs.adopt(recovery);
     this.#listen(runs, keys);
+    this.#teardown.add('network checks', () => keeper.stop());
+    keeper.start();
     logger.info('The node has started', { node: identity.id, slots: prepared.length });
   }
 
@@ -290,7 +297,14 @@ export class NodeDaemon implements DaemonControl {
     this.#teardown.add('proxy', () => deps.proxy.closeAll());
     const { networks, containers } = deps.engine;
     const slots = new SlotPool(
-      { ...deps, networks, containers, vpn, listeners: deps.proxy },
+      {
+        ...deps,
+        networks,
+        containers,
+        vpn,
+        listeners: deps.proxy,
+        onDamage: (what) => this.#live?.keeper.request(what),
+      },
       { ...owner, range, spare: deps.config.spareSlots },
     );
     this.#undoWithEngine('slots', () => slots.close());

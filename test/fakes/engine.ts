@@ -167,12 +167,13 @@ export class FakeEngine implements Engine {
     return this.#serial.toString(16).padStart(64, '0');
   }
 
-  #emit(type: EngineEvent['type'], action: string, id: string): void {
+  #emit(type: EngineEvent['type'], action: string, id: string, container?: string): void {
     const held = type === 'container' ? this.#containers.get(id) : undefined;
     const network = [...this.#networks.values()].find((item) => item.id === id);
     const name = held?.spec.name ?? network?.spec.name ?? '';
     const labels = held?.spec.labels ?? network?.spec.labels ?? {};
-    for (const listener of this.#listeners) listener({ type, action, id, name, labels });
+    const more = container === undefined ? {} : { container };
+    for (const listener of this.#listeners) listener({ type, action, id, name, labels, ...more });
   }
 
   #lookup(id: string): Held | undefined {
@@ -214,7 +215,7 @@ export class FakeEngine implements Engine {
     }
     this.#addresses.set(`${held.state.id} ${network}`, chosen);
     this.#setNetworks(held, [...Object.keys(held.state.networks), network]);
-    this.#emit('network', 'connect', found.id);
+    this.#emit('network', 'connect', found.id, held.state.id);
   }
 
   #setNetworks(held: Held, list: readonly string[]): void {
@@ -238,7 +239,7 @@ export class FakeEngine implements Engine {
       Object.keys(held.state.networks).filter((name) => name !== network),
     );
     const found = this.#networks.get(network);
-    if (found) this.#emit('network', 'disconnect', found.id);
+    if (found) this.#emit('network', 'disconnect', found.id, held.state.id);
   }
 
   #end(held: Held, exitCode: number): void {

@@ -70,7 +70,9 @@ async function toEvent(
     return undefined;
   const attributes = actor?.Attributes ?? {};
   const labels = type === 'container' ? attributes : await networkLabels(docker, id, known);
-  return { type, action, id, name: attributes.name ?? '', labels };
+  const { name = '', container } = attributes;
+  const isAboutOne = type === 'network' && container !== undefined;
+  return { type, action, id, name, labels, ...(isAboutOne ? { container } : {}) };
 }
 
 async function networkLabels(

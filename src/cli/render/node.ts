@@ -1,4 +1,4 @@
-import type { DaemonStatus, Verdict } from '../../core/protocol/daemon.ts';
+import type { DaemonQueueEntry, DaemonStatus, Verdict } from '../../core/protocol/daemon.ts';
 import { renderFacts, renderTable } from './table.ts';
 
 const RUNGS = {
@@ -47,17 +47,19 @@ export function renderNodeStatus(status: DaemonStatus): string {
     ...optional('encryption', renderEncryption(status.encryption)),
     ...optional('engine', renderEngine(status.engine)),
     ['slots', `${slots.busy} of ${slots.total} busy`],
-    ['runs', `${runs.length} active, ${status.queued} waiting`],
+    ['runs', `${runs.length - status.queued} active, ${status.queued} waiting`],
+    ...optional('network', renderChecks(status.network)),
   ];
   const lines = renderFacts(facts);
   if (runs.length === 0) return lines.join('\n');
+  const waiting = new Map(status.queue?.map((entry) => [entry.run, entry]));
   const table = renderTable(
     ['RUN', 'TASK', 'IMAGE', 'STATE', 'SINCE'],
     runs.map(({ run, task, image, state, since }) => [
       String(run),
       String(task),
       image,
-      state,
+      renderState(state, waiting.get(run)),
       since,
     ]),
   );
@@ -72,6 +74,25 @@ function renderEncryption(encryption: DaemonStatus['encryption'] | undefined): s
     `on, own key ${fingerprint}`,
     ...(ownKey === 'replaced' ? ['V6_ENCRYPTION_OWN_KEY: the server has another one'] : []),
     ...refused.map(({ code, message }) => `${code}: ${message}`),
+  ].join('\n    ');
+}
+
+/** `queued` with the place and the reason. */
+function renderState(state: string, entry: DaemonQueueEntry | undefined): string {
+  return entry === undefined ? state : `${state}, ${entry.position}. in line: ${entry.reason}`;
+}
+
+/** What was repaired and what cannot be; null before the first check, and for a daemon of an earlier version. */
+function renderChecks(network: DaemonStatus['network']): string | null {
+  if (network === undefined || network.lastCheck === null) return null;
+  const { lastCheck, repairs, lastRepair, failing } = network;
+  const last = lastRepair === null ? '' : ` (last: ${lastRepair.what}, ${lastRepair.at})`;
+  const state = failing.length === 0 ? 'as it must be' : 'NOT as it must be';
+  return [
+    `${state}, checked ${lastCheck}; repairs since the start: ${repairs}${last}`,
+    ...failing.map(
+      ({ what, code, message, since }) => `${code}: ${what}: ${message} (since ${since})`,
+    ),
   ].join('\n    ');
 }
 

@@ -31,6 +31,8 @@ export interface EngineEvent {
   readonly id: string;
   readonly name: string;
   readonly labels: Readonly<Record<string, string>>;
+  /** Id of the container that a network was connected to or disconnected from. */
+  readonly container?: string;
 }
 
 export interface Mount {

@@ -73,6 +73,37 @@ export interface DaemonVpn extends Verdict {
   } | null;
 }
 
+/** How the checks of slots, VPN client and host rules stand. */
+export interface DaemonNetworkChecks {
+  /** Null until the first one has ended. */
+  readonly lastCheck: string | null;
+  /** Since the start of the daemon. */
+  readonly repairs: number;
+  readonly lastRepair: {
+    readonly at: string;
+    readonly what: string;
+    /** Why it was looked at. */
+    readonly trigger: string;
+  } | null;
+  /** What cannot be checked or repaired now; it is tried again. */
+  readonly failing: readonly {
+    readonly what: string;
+    readonly code: ErrorCode;
+    readonly message: string;
+    readonly since: string;
+  }[];
+}
+
+/** A run that waits for its turn. */
+export interface DaemonQueueEntry {
+  readonly run: number;
+  readonly task: number;
+  /** 1 is the next. */
+  readonly position: number;
+  /** What it waits for, in words. */
+  readonly reason: string;
+}
+
 export interface DaemonStatus {
   readonly node: {
     readonly id: number;
@@ -100,6 +131,10 @@ export interface DaemonStatus {
     readonly since: string;
   }[];
   readonly queued: number;
+  /** The runs that wait, in order; absent in daemons of an earlier version. */
+  readonly queue?: readonly DaemonQueueEntry[];
+  /** Absent in daemons of an earlier version. */
+  readonly network?: DaemonNetworkChecks;
 }
 
 export interface DaemonNetwork {

@@ -120,6 +120,16 @@ export class RunManager {
     return this.#queue.waiting().length;
   }
 
+  /** Those that wait, in order; position 1 is the next. */
+  get queue(): readonly { run: number; task: number; position: number; reason: string }[] {
+    return this.#queue.waiting().map((entry, index) => ({
+      run: entry.run,
+      task: entry.task,
+      position: index + 1,
+      reason: this.#queue.reasonFor(entry),
+    }));
+  }
+
   async #syncAll(): Promise<void> {
     while (this.#isTaking && (this.#wanted.all || this.#wanted.tasks.size > 0)) {
       const { all, tasks } = this.#wanted;

@@ -66,6 +66,13 @@ export class RunQueue<T extends QueueEntry> {
     this.#waiting = [];
   }
 
+  /** What a waiting run waits for, in words. */
+  reasonFor({ parent }: T): string {
+    const limit = `${this.#active.size} of ${this.#maxRuns} runs are active (max_runs)`;
+    if (this.#active.size < this.#maxRuns) return 'its turn comes at once';
+    return parent === null ? limit : `${limit}, and its parent task ${parent} is not alive`;
+  }
+
   waiting(): readonly T[] {
     return this.#waiting;
   }

@@ -1,3 +1,4 @@
+import { V6Error } from '../../core/errors.ts';
 import { gatewayWithLength, linkAddress } from '../../core/vpn/rules.ts';
 import type { Slot } from '../../core/vpn/slot.ts';
 import type { Drift } from '../interfaces/drift.ts';
@@ -47,14 +48,21 @@ export function readClaims(lines: readonly string[], slots: readonly Slot[]): Cl
         found: 'not running',
         wanted: `${slot.gateway}:8080 carried to the proxy`,
       });
-    if (line === 'route default')
-      drift.push({
-        what: 'default route of the VPN client',
-        found: 'not through the uplink',
-        wanted: 'through the uplink',
-      });
   }
+  if (lines.includes('route default'))
+    drift.push({
+      what: 'default route of the VPN client',
+      found: 'not through the uplink',
+      wanted: 'through the uplink',
+      ...(lines.includes('lost route') ? { failure: noWayOut() } : {}),
+    });
   return { lost, drift };
+}
+
+function noWayOut(): V6Error {
+  return new V6Error('V6_VPN_CLIENT_FAILED', 'The VPN client has no way to the uplink network', {
+    hints: ['It is connected again as soon as that network is there: docker network ls'],
+  });
 }
 
 function slotWords(slot: Slot): string {

@@ -32,6 +32,13 @@ const STATUS: DaemonStatus = {
       state: 'active',
       since: '2030-01-01T00:01:00.000Z',
     },
+    ...[42, 43].map((run) => ({
+      run,
+      task: 18,
+      image: 'v6-echo:0.1.0',
+      state: 'queued',
+      since: '2030-01-01T00:02:00.000Z',
+    })),
   ],
   queued: 2,
 };
@@ -69,6 +76,36 @@ describe('what a node shows', () => {
     ['trying', 'VPN: still trying'],
   ] as const)('names the state %s', (state, line) => {
     expect(renderVerdict({ ...CONNECTED, state, steps: [] })).toBe(line);
+  });
+
+  it('tells what each waiting run waits for, and what of the network cannot be repaired', () => {
+    const reason = '1 of 1 runs are active (max_runs)';
+    const text = renderNodeStatus({
+      ...STATUS,
+      queue: [42, 43].map((run, index) => ({ run, task: 18, position: index + 1, reason })),
+      network: {
+        lastCheck: '2030-01-01T00:03:00.000Z',
+        repairs: 1,
+        lastRepair: {
+          at: '2030-01-01T00:02:00.000Z',
+          what: 'slot network v6z-user-alpha-0',
+          trigger: 'timer',
+        },
+        failing: [
+          {
+            what: 'uplink network site',
+            code: 'V6_CONFIG_INVALID',
+            message: 'uplink_network site does not exist',
+            since: '2030-01-01T00:01:00.000Z',
+          },
+        ],
+      },
+    });
+    expect(text).toContain(`queued, 1. in line: ${reason}`);
+    expect(text).toContain(`queued, 2. in line: ${reason}`);
+    expect(text).toContain('NOT as it must be, checked 2030-01-01T00:03:00.000Z; repairs');
+    expect(text).toContain('last: slot network v6z-user-alpha-0, 2030-01-01T00:02:00.000Z');
+    expect(text).toContain('V6_CONFIG_INVALID: uplink network site: uplink_network site does not');
   });
 
   it('is a list of facts and a table of runs for its status', () => {

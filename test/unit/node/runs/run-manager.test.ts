@@ -29,6 +29,46 @@ describe('the runs of a node', () => {
     expect(statuses).toEqual(['active', 'pending', 'active', 'pending']);
   });
 
+  it('let a parent with all of max_runs for itself get its children and grandchildren done here', async () => {
+    const world = await new NodeWorld({ config: { maxRuns: 1 } }).ready();
+    const parent = world.coordinator.add({ image: 'echo:1' });
+    const stranger = world.coordinator.add({ image: 'echo:1' });
+    await world.sync();
+    const child = world.coordinator.add({ image: 'echo:1', parent: parent.task.id });
+    await world.sync();
+    const grandchild = world.coordinator.add({ image: 'echo:1', parent: child.task.id });
+    await world.sync();
+    const statuses = () => [parent, child, grandchild, stranger].map(({ status }) => status);
+    expect(statuses()).toEqual(['active', 'active', 'active', 'pending']);
+    // From the last to the first, as waiting for each other makes them end.
+    for (const run of [grandchild, child, parent]) {
+      expect(stranger.status).toBe('pending');
+      world.engine.end(world.container(run.id), 0);
+      await world.settle();
+      await world.clock.turn(1000);
+      await world.settle();
+    }
+    expect(statuses()).toEqual(['completed', 'completed', 'completed', 'active']);
+  });
+
+  it('tell their place and what they wait for', async () => {
+    const world = await new NodeWorld({ config: { maxRuns: 1 } }).ready();
+    world.coordinator.add({ image: 'echo:1' });
+    const second = world.coordinator.add({ image: 'echo:1' });
+    const orphan = world.coordinator.add({ image: 'echo:1', parent: 78 });
+    await world.sync();
+    const limit = '1 of 1 runs are active (max_runs)';
+    expect(world.manager.queue).toEqual([
+      { run: second.id, task: second.task.id, position: 1, reason: limit },
+      {
+        run: orphan.id,
+        task: orphan.task.id,
+        position: 2,
+        reason: `${limit}, and its parent task 78 is not alive`,
+      },
+    ]);
+  });
+
   it('take more slots than stand ready when more is needed', async () => {
     const world = await new NodeWorld({ config: { maxRuns: 8, spareSlots: 1 } }).ready();
     for (let i = 0; i < 5; i += 1) world.coordinator.add({ image: 'echo:1' });
@@ -36,7 +76,7 @@ describe('the runs of a node', () => {
     const uses = world.slots.uses();
     expect(uses.filter(({ run }) => run !== null)).toHaveLength(5);
     expect(uses.length).toBe(6);
-    expect(world.vpn.slots.size).toBe(5);
+    expect(world.vpn.slots.size).toBe(6);
   });
 
   it('are started once, however often they are announced', async () => {
