@@ -108,7 +108,11 @@ export function hostContainerSpec(
     image,
     labels: isKept
       ? labelsFor({ kind: 'host-rules', scope, node })
-      : labelsFor({ kind: 'one-shot', scope, ...(worksFor === undefined ? {} : { node: worksFor }) }),
+      : labelsFor({
+          kind: 'one-shot',
+          scope,
+          ...(worksFor === undefined ? {} : { node: worksFor }),
+        }),
     entrypoint: ['/usr/bin/tini', '--', '/bin/sleep'],
     command: [isKept ? FOR_EVER : ONE_SHOT_SECONDS],
     networkMode: 'host',

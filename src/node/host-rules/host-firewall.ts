@@ -19,7 +19,7 @@ import type {
   HostRulesRecords,
 } from '../interfaces/host-firewall.ts';
 import type { HostContainer } from './host-container.ts';
-import { HostShell, type RunOnHost } from './host-shell.ts';
+import { HostShell, isLostShell, type RunOnHost } from './host-shell.ts';
 import { viewHost } from './host-view.ts';
 import { HostWatch } from './host-watch.ts';
 import { LegacyNeeded, readHost } from './read-host.ts';
@@ -68,27 +68,25 @@ class ContainerHostFirewall implements HostFirewall {
 
   async apply(wanted: HostRules): Promise<HostPlan> {
     this.#last = wanted;
-    const { plan } = await this.#change({ owner: wanted.owner, wanted });
+    const { plan, failure } = await this.#change({ owner: wanted.owner, wanted });
     this.#warnOf(plan.conflicts);
+    if (failure !== undefined) throw failure;
     return plan;
   }
 
   async undo(owner: string): Promise<HostPlan> {
     this.#last = undefined;
-    const { plan } = await this.#change({ owner, wanted: undefined });
+    const { plan, failure } = await this.#change({ owner, wanted: undefined });
+    if (failure !== undefined) throw failure;
     await this.#deps.records?.remove();
     return plan;
   }
 
   async reconcile(wanted: HostRules): Promise<readonly Drift[]> {
-    const { faults, plan } = await this.#decide({ owner: wanted.owner, wanted });
+    this.#last = wanted;
+    const { faults, plan, failure } = await this.#change({ owner: wanted.owner, wanted });
     this.#warnOf(plan.conflicts);
-    if (faults.length === 0) return [];
     const by = this.#watch.lastAuthor();
-    const failure = await this.apply(wanted).then(
-      () => undefined,
-      (error: unknown) => toV6Error(error),
-    );
     return faults.map((found) => ({
       what: 'rules on the host',
       found,
@@ -115,12 +113,18 @@ class ContainerHostFirewall implements HostFirewall {
   }
 
   /** Read, decide and write as one: between the first and the last no other node of ours changes anything. */
-  #change(aim: Aim): Promise<DecidedPlan> {
+  #change(aim: Aim): Promise<DecidedPlan & { readonly failure?: V6Error }> {
     return this.#session('exclusively', aim.wanted, async (run, state) => {
       const decided = planHost(state, aim);
       if (aim.wanted !== undefined) await this.#record(aim.wanted, state, decided);
-      for (const write of decided.writes) await runWrite(run, write);
-      return decided;
+      try {
+        for (const write of decided.writes) await runWrite(run, write);
+        return decided;
+      } catch (error) {
+        // Of a lost shell the session takes care: it begins anew.
+        if (isLostShell(error)) throw error;
+        return { ...decided, failure: toV6Error(error) };
+      }
     });
   }
 

@@ -63,7 +63,7 @@ export class HostShell {
     try {
       return await work(runIn(stream));
     } catch (error) {
-      if (!(error instanceof V6Error) || !isLostStream(error.cause) || !isUsed) throw error;
+      if (!isLostShell(error) || !isUsed) throw error;
       return work(runIn(await this.#open()));
     }
   }
@@ -78,12 +78,22 @@ export class HostShell {
   }
 }
 
+/** True when the shell broke, not the command in it. */
+export function isLostShell(error: unknown): boolean {
+  return error instanceof V6Error && isLostStream(error.cause);
+}
+
 /**
  * A lock that all containers on the host's network share and that leaves no file: sysfs is one for each network. The shell keeps
- * it as its ninth file; socat only knows how to ask for it.
+ * it as its ninth file; socat only knows how to ask for it. Asked for again and again, because `timeout` would leave a process
+ * behind that holds the file.
  */
-const LOCK =
-  'exec 9</sys/class/net/lo/mtu && { timeout 10 socat -u FD:9,flock-ex /dev/null || { exec 9<&-; echo "another node has been changing rules for 10 s"; false; }; }';
+const LOCK = [
+  'exec 9</sys/class/net/lo/mtu',
+  'n=0',
+  'until socat -t 0 -u FD:9,flock-ex-nb /dev/null 2>/dev/null; do n=$((n + 1)); [ "$n" -le 120 ] || break; sleep 0.05; done',
+  '[ "$n" -le 120 ] || { exec 9<&-; echo "another node has been changing rules for 10 s"; false; }',
+].join('; ');
 const UNLOCK = 'exec 9<&-';
 
 function runIn(stream: CommandStream): RunOnHost {
