@@ -77,11 +77,11 @@ async function composeRecords({ dataDir }: Context): Promise<HostRulesRecords> {
 /** In a container of its own, which `close` removes: what a daemon keeps for itself is left alone. */
 async function composeFirewall(
   engine: Engine,
-  { scope }: Context,
+  { scope, name }: Context,
   { root, records }: { readonly root: string; readonly records: HostRulesRecords },
 ): Promise<HostFirewall> {
   const image = await findVpnImage(engine, root);
-  const container = new HostContainer({ engine, image, scope });
+  const container = new HostContainer({ engine, image, scope, worksFor: name });
   return createHostFirewall({ engine, container, records, clock: systemClock });
 }
 

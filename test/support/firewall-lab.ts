@@ -1,0 +1,151 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { connectEngine } from '../../src/adapters/docker/engine.ts';
+import type { Engine } from '../../src/core/engine/engine.ts';
+import type { Cidr } from '../../src/core/net/ipv4.ts';
+import { slotAt, slotNetwork } from '../../src/node/slots/slot-plan.ts';
+import { vpnImage } from './docker.ts';
+import { normalizeRules } from './host-state.ts';
+import type { Ended } from './name-spaces.ts';
+import {
+  type PrivateEngine,
+  type PrivateEngineOptions,
+  startPrivateEngine,
+} from './private-engine.ts';
+
+const DEV = path.join(import.meta.dirname, '../../bin/dev.js');
+const RANGE = '10.224.8.0/22' as Cidr;
+const PORT = 7777;
+const LABELS = { 'v6.test': 'firewall-lab' };
+
+/**
+ * A private engine with one slot of a node on it: an algorithm's place and a VPN client's place, between which real packets
+ * go. Commands of v6 run on its network, and see its host's rules and no others.
+ */
+export class FirewallLab implements AsyncDisposable {
+  readonly private: PrivateEngine;
+  /** The same engine as our code sees it. */
+  readonly engine: Engine;
+  readonly image: string;
+
+  private constructor(made: PrivateEngine, engine: Engine, image: string) {
+    this.private = made;
+    this.engine = engine;
+    this.image = image;
+  }
+
+  static async open(options: PrivateEngineOptions): Promise<FirewallLab> {
+    const image = await vpnImage(await connectEngine());
+    const made = await startPrivateEngine(options);
+    try {
+      await made.load([image]);
+      const engine = await connectEngine({ socketPath: made.socket });
+      const lab = new FirewallLab(made, engine, image);
+      for (const node of ['alpha', 'beta']) await lab.#configure(node);
+      await lab.#makeSlot();
+      return lab;
+    } catch (error) {
+      await made[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** A command line of v6 on the lab's host. */
+  v6(...args: readonly string[]): Promise<Ended> {
+    return this.private.exec([process.execPath, DEV, ...args], {
+      env: this.#home(),
+      timeoutMs: 60_000,
+    });
+  }
+
+  /** What a command prints with --json. Throws with what it said when it fails. */
+  async json(...args: readonly string[]): Promise<unknown> {
+    const { exitCode, stdout, stderr } = await this.v6(...args, '--json');
+    if (exitCode !== 0)
+      throw new Error(`${args.join(' ')} ended with ${exitCode}: ${stdout}${stderr}`);
+    return JSON.parse(stdout);
+  }
+
+  /** Runs a line of shell on the lab's host; what it printed. Throws when it fails. */
+  async host(line: string): Promise<string> {
+    const { exitCode, stdout, stderr } = await this.private.exec(['/bin/sh', '-c', line]);
+    if (exitCode !== 0) throw new Error(`${line} ended with ${exitCode}: ${stderr}`);
+    return stdout;
+  }
+
+  /** Whether the algorithm's place gets an answer from the VPN client's place. */
+  async doesPass(): Promise<boolean> {
+    const { output } = await this.engine.containers.exec('lab-algorithm', [
+      '/bin/sh',
+      '-c',
+      `socat -u -T 1 TCP:${this.#slot().client}:${PORT},connect-timeout=0.7 - 2>/dev/null`,
+    ]);
+    return output.includes('lab-client');
+  }
+
+  /** All rules of the lab's host, and which tables iptables-legacy has. */
+  async rules(): Promise<readonly string[]> {
+    const legacy = await this.host('cat /proc/net/ip_tables_names');
+    const lines = [
+      await this.host('nft list ruleset 2>/dev/null'),
+      ...(legacy === '' ? [] : [await this.host('iptables-legacy-save')]),
+    ].flatMap((text) => text.split('\n'));
+    return [...normalizeRules(lines), `legacy: ${legacy}`];
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.private[Symbol.asyncDispose]();
+  }
+
+  #slot() {
+    return slotAt({ scope: 'user', node: 'alpha' }, RANGE, 0);
+  }
+
+  #home(): Record<string, string> {
+    const home = path.join(this.private.folder, 'home');
+    return {
+      HOME: home,
+      XDG_CONFIG_HOME: `${home}/config`,
+      XDG_DATA_HOME: `${home}/data`,
+      XDG_CACHE_HOME: `${home}/cache`,
+      XDG_RUNTIME_DIR: `${home}/run`,
+      V6_HOST_UID: '1000',
+      NODE_NO_WARNINGS: '1',
+    };
+  }
+
+  async #configure(node: string): Promise<void> {
+    const folder = path.join(this.private.folder, 'home/config/vantage6/node');
+    await mkdir(folder, { recursive: true });
+    const lines = [
+      'api_key: an-api-key-of-a-test-1234',
+      'server_url: http://localhost',
+      'port: 7601',
+      'vpn_subnet: 10.76.0.0/16',
+    ];
+    await writeFile(path.join(folder, `${node}.yaml`), `${lines.join('\n')}\n`);
+  }
+
+  async #makeSlot(): Promise<void> {
+    const owner = { scope: 'user', node: 'alpha' } as const;
+    const slot = this.#slot();
+    // Nobody's: what a node leaves is removed, and this must stay.
+    await this.engine.networks.ensure({ ...slotNetwork(owner, slot), labels: LABELS });
+    const places = [
+      { name: 'lab-client', address: slot.client },
+      { name: 'lab-algorithm', address: slot.algorithm },
+    ];
+    for (const { name, address } of places) {
+      const id = await this.engine.containers.create({
+        name,
+        image: this.image,
+        labels: LABELS,
+        entrypoint: ['/usr/bin/tini', '--', '/bin/sh'],
+        command: ['-c', `exec socat TCP-LISTEN:${PORT},fork,reuseaddr SYSTEM:"echo ${name}"`],
+        networks: [{ name: slot.network, address }],
+        capabilities: [],
+      });
+      await this.engine.containers.start(id);
+    }
+  }
+}
