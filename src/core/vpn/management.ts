@@ -43,6 +43,14 @@ export type ReplyEnd = { readonly ok: boolean; readonly text: string };
 
 const STATE_NAME = /^[A-Z][A-Z_]*$/;
 
+/** Characters of a message at most. */
+const MAX_MESSAGE = 4000;
+
+/** It ends up on terminals and in logs, and parts of it were written by the VPN server, or by whoever holds the VPN client. */
+function plain(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}]/gu, ' ').slice(0, MAX_MESSAGE);
+}
+
 function fromSeconds(text: string): Date | undefined {
   return /^\d{1,12}$/.test(text) ? new Date(Number(text) * 1000) : undefined;
 }
@@ -56,7 +64,7 @@ export function parseStateLine(text: string): OpenVpnState | undefined {
     type: 'state',
     at,
     name,
-    detail,
+    detail: plain(detail),
     address: isIpv4(address) ? address : undefined,
     remote: isIpv4(host) && port !== '' ? `${host}:${port}` : undefined,
   };
@@ -67,7 +75,7 @@ export function parseLogLine(text: string): OpenVpnLog | undefined {
   const match = /^(\d+),([A-Z]*),(.*)$/s.exec(text);
   const at = match && fromSeconds(match[1] ?? '');
   return match && at
-    ? { type: 'log', at, flags: match[2] ?? '', message: match[3] ?? '' }
+    ? { type: 'log', at, flags: match[2] ?? '', message: plain(match[3] ?? '') }
     : undefined;
 }
 
@@ -82,7 +90,7 @@ export function parseNotification(line: string): ManagementEvent | undefined {
     case 'LOG':
       return parseLogLine(text);
     case 'FATAL':
-      return { type: 'fatal', message: text };
+      return { type: 'fatal', message: plain(text) };
     case 'BYTECOUNT': {
       const bytes = /^(\d+),(\d+)$/.exec(text);
       return bytes

@@ -1,5 +1,5 @@
-import { createHash, timingSafeEqual } from 'node:crypto';
-import { chmod, mkdir, rm } from 'node:fs/promises';
+import { createHash, randomUUID, timingSafeEqual } from 'node:crypto';
+import { chmod, mkdir, rename, rm } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import path from 'node:path';
 import { Readable } from 'node:stream';
@@ -78,7 +78,7 @@ export class SlotProxy {
     try {
       await mkdir(this.#folder, { recursive: true, mode: 0o700 });
       await chmod(this.#folder, 0o700);
-      await rm(socket, { force: true });
+      await clear(socket);
       // The folder keeps others out. No chmod of the socket: the VPN client may write in there, and could have put a link to a
       // file of the host in its place by then.
       await new Promise<void>((resolve, reject) => {
@@ -114,7 +114,7 @@ export class SlotProxy {
       server.close(() => resolve());
       server.closeAllConnections();
     });
-    await rm(this.socketOf(index), { force: true });
+    await clear(this.socketOf(index));
   }
 
   /** Closes all and removes the folder. */
@@ -212,6 +212,18 @@ export class SlotProxy {
         ? 'This token does not belong to the run that uses it'
         : `This token belongs to task ${task}, not to the run that uses it`,
     );
+  }
+}
+
+/**
+ * Makes room for a socket. The VPN client may have put a folder there: that is moved aside, since to remove what is in it would
+ * mean to follow names that somebody else can change meanwhile.
+ */
+async function clear(socket: string): Promise<void> {
+  try {
+    await rm(socket, { force: true });
+  } catch {
+    await rename(socket, `${socket}.${randomUUID()}`);
   }
 }
 

@@ -37,6 +37,18 @@ describe('lines of the management socket', () => {
     ).toMatchObject({ flags: 'I', message: 'PUSH: Received control message: PUSH_REPLY,ping 2' });
   });
 
+  it('lets nothing of a message act on a terminal', () => {
+    const evil = '\u001b]0;owned\u0007\u001b[2J\u202e';
+    for (const line of [`>LOG:1,F,${evil}`, `>FATAL:${evil}`])
+      expect(parseNotification(line)).toMatchObject({ message: ' ]0;owned  [2J ' });
+    expect(parseNotification(`>STATE:1,RECONNECTING,${evil},,,,`)).toMatchObject({
+      detail: ' ]0;owned  [2J ',
+    });
+    expect(parseNotification(`>LOG:1,I,${'x'.repeat(100_000)}`)).toMatchObject({
+      message: 'x'.repeat(4000),
+    });
+  });
+
   it('reads byte counts and fatal errors', () => {
     expect(parseNotification('>BYTECOUNT:1200,3400')).toEqual({
       type: 'bytes',

@@ -1,4 +1,4 @@
-import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, mkdtemp, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -154,5 +154,17 @@ describe('the proxy of a slot', () => {
     await proxy.close(5);
     await expect(stat(proxy.socketOf(5))).rejects.toMatchObject({ code: 'ENOENT' });
     await proxy.close(5);
+  });
+
+  it('listens where somebody put a folder or a link, and touches nothing behind it', async () => {
+    const behind = path.join(path.dirname(folder), 'behind');
+    await writeFile(behind, 'host', { mode: 0o644 });
+    await mkdir(path.join(proxy.socketOf(6), 'full'), { recursive: true });
+    await symlink(behind, proxy.socketOf(7));
+    await proxy.open(6);
+    await proxy.open(7);
+    for (const index of [6, 7]) expect((await lstat(proxy.socketOf(index))).isSocket()).toBe(true);
+    expect((await stat(behind)).mode & 0o777).toBe(0o644);
+    expect(await readFile(behind, 'utf8')).toBe('host');
   });
 });
