@@ -10,6 +10,7 @@ import type { DaemonNetwork, DaemonStatus, DaemonVpn, Verdict } from '../core/pr
 import type { Remote } from '../core/vpn/tunnel.ts';
 import { type Payloads, plainPayloads } from './encryption/payloads.ts';
 import { EnginePresence } from './engine-presence.ts';
+import { TaskFamilies } from './family/task-families.ts';
 import { NodeHostRules } from './host-rules/node-rules.ts';
 import type { Coordinator, NodeIdentity } from './interfaces/coordinator.ts';
 import type { DaemonControl } from './interfaces/daemon-control.ts';
@@ -275,13 +276,15 @@ export class NodeDaemon implements DaemonControl {
         })
       : undefined;
     const gate = this.#startVpn(vpn, ladder);
-    const runs = this.#createRuns({ identity, vpn, slots, gate, payloads: keys ?? plainPayloads });
+    const families = this.#createFamilies(identity, vpn);
+    const payloads = keys ?? plainPayloads;
+    const runs = this.#createRuns({ identity, vpn, slots, gate, payloads, families });
     const renewal = ladder && createRenewal({ ...deps, ladder });
     const keeper = new NetworkKeeper({ ...deps, owner, networks, slots, vpn, hostRules });
     this.#live = { identity, networks, vpn, slots, runs, ladder, renewal, keys, keeper };
     void renewal?.run(this.#life.signal);
     runs.adopt(recovery);
-    this.#listen(runs, keys);
+    this.#listen(runs, families, keys);
     this.#teardown.add('network checks', () => keeper.stop());
     keeper.start();
     logger.info('The node has started', { node: identity.id, slots: prepared.length });
@@ -294,8 +297,8 @@ export class NodeDaemon implements DaemonControl {
 
   #createSlots(vpn: VpnClient, range: Cidr): SlotPool {
     const { deps, owner } = this.#parts();
-    this.#teardown.add('proxy', () => deps.proxy.closeAll());
     const { networks, containers } = deps.engine;
+    this.#teardown.add('proxy', () => deps.proxy.closeAll());
     const slots = new SlotPool(
       {
         ...deps,
@@ -356,6 +359,7 @@ export class NodeDaemon implements DaemonControl {
     slots: SlotPool;
     gate: TunnelGate;
     payloads: Payloads;
+    families: TaskFamilies;
   }): RunManager {
     const { deps, owner } = this.#parts();
     const runs = new RunManager(
@@ -374,6 +378,16 @@ export class NodeDaemon implements DaemonControl {
     return runs;
   }
 
+  /** Who may speak with the algorithms of this node, for as long as they run. */
+  #createFamilies({ id: self }: NodeIdentity, vpn: VpnClient): TaskFamilies {
+    const { deps } = this.#parts();
+    const { vpnSubnet } = deps.config;
+    const server = deps.coordinator.family;
+    const families = new TaskFamilies({ ...deps, server, vpn, self, vpnSubnet }, this.#life.signal);
+    deps.proxy.useFamilies(families);
+    return families;
+  }
+
   /** In an encrypted collaboration: our public key at the server, and bodies of algorithms encrypted on their way. */
   async #openKeys(identity: NodeIdentity, signal: AbortSignal): Promise<KeyRing | undefined> {
     const { deps } = this.#parts();
@@ -386,7 +400,7 @@ export class NodeDaemon implements DaemonControl {
     return keys;
   }
 
-  #listen(runs: RunManager, keys: KeyRing | undefined): void {
+  #listen(runs: RunManager, families: TaskFamilies, keys: KeyRing | undefined): void {
     const { deps } = this.#parts();
     const listening = new AbortController();
     // The socket stays until the runs have ended, so that others hear of their ends.
@@ -396,8 +410,17 @@ export class NodeDaemon implements DaemonControl {
     this.#teardown.add('runs', () => runs.stop(this.#presence.nodeStop));
     deps.coordinator.events.listen(
       {
-        onSync: () => runs.requestSync(),
-        onNewTask: ({ id }) => runs.requestSync(id),
+        onSync: () => {
+          runs.requestSync();
+          families.hint();
+        },
+        onNewTask: ({ id, parent_id: parent }) => {
+          runs.requestSync(id);
+          // Its nodes will call algorithms of the parent.
+          families.hint({ task: id, parent });
+        },
+        onStatus: (change) => families.onStatus(change),
+        onAddressChange: ({ node_id }) => families.onAddressChange(node_id),
         onKill: (kill) => runs.kill(kill),
       },
       listening.signal,

@@ -101,6 +101,36 @@ describe('the node against our server', () => {
     expect(await runs.hasOpenRuns(task)).toBe(false);
   });
 
+  it('reads the family of a task: runs with addresses and ports of all nodes, and open children', async () => {
+    const north = createHttpCoordinator(sessionFor(world.port, node.apiKey));
+    const south = createHttpCoordinator(sessionFor(world.port, other.apiKey));
+    await Promise.all([north.session.login(), south.session.login()]);
+    const made = await world.createTask('echo:1', [node.organization, other.organization]);
+    const [first = 0, second = 0] = made.runs;
+    await south.vpn.setAddress('10.206.0.9');
+    await south.runs.patch(second, { status: 'active', startedAt: new Date() });
+    for (const protocol of ['tcp', 'udp'] as const)
+      await south.runs.registerPort({ run: second, port: 49152, protocol, label: null });
+    expect(await north.family.openRuns(made.task)).toEqual([
+      { run: first, task: made.task, node: node.id, address: null, ports: [] },
+      {
+        run: second,
+        task: made.task,
+        node: other.id,
+        address: '10.206.0.9',
+        ports: [
+          { port: 49152, protocol: 'tcp' },
+          { port: 49152, protocol: 'udp' },
+        ],
+      },
+    ]);
+    expect(await north.family.openChildren(made.task)).toEqual([]);
+    await south.runs.patch(second, { status: 'failed', finishedAt: new Date() });
+    expect((await north.family.openRuns(made.task)).map(({ run }) => run)).toEqual([first]);
+    await south.vpn.setAddress(null);
+    expect(await north.family.openRuns(999_999)).toEqual([]);
+  });
+
   it('stores and clears the tunnel address, and hears that there is no VPN', async () => {
     const { session, vpn } = createHttpCoordinator(sessionFor(world.port, node.apiKey));
     await session.login();
@@ -280,6 +310,41 @@ describe('the node against a Python server', () => {
     const elsewhere = { ...run(1), input: 'a name', blob_storage_used: true };
     server.reply = () => [200, { data: [elsewhere, { ...run(2), input: 'YQ==' }], links: {} }];
     expect(await runs.listOpen()).toMatchObject([{ id: 1, isInBlobStore: true }, { id: 2 }]);
+  });
+
+  it('reads families: ports without protocol, and the children that have not ended', async () => {
+    const { family } = await connect();
+    const run = {
+      id: 7,
+      task: { id: 5 },
+      node: { id: 2, ip: '10.76.0.2' },
+      ports: [{ port: 50_000 }],
+    };
+    server.reply = (_method, path) =>
+      path.startsWith('/api/task')
+        ? [
+            200,
+            {
+              data: [
+                { id: 9, finished_at: null },
+                { id: 8, finished_at: '2030' },
+              ],
+            },
+          ]
+        : [200, { data: [run, { ...run, id: 8, node: {}, ports: [] }], links: {} }];
+    expect(await family.openRuns(5)).toEqual([
+      {
+        run: 7,
+        task: 5,
+        node: 2,
+        address: '10.76.0.2',
+        ports: [{ port: 50_000, protocol: undefined }],
+      },
+      { run: 8, task: 5, node: undefined, address: null, ports: [] },
+    ]);
+    expect(await family.openChildren(5)).toEqual([9]);
+    server.reply = () => [400, { msg: 'Task id does not exist' }];
+    expect(await family.openRuns(5)).toEqual([]);
   });
 
   it('renews its token before the end, with the refresh token and not with the key', async () => {

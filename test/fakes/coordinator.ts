@@ -5,11 +5,13 @@ import type { AlgorithmLog, AlgorithmStatusChange } from '../../src/core/protoco
 import type {
   Coordinator,
   CoordinatorEvents,
+  CoordinatorFamily,
   CoordinatorOrganizations,
   CoordinatorRuns,
   CoordinatorSession,
   CoordinatorVpn,
   EventHandlers,
+  FamilyRun,
   NodeIdentity,
   OpenRun,
   RunPatch,
@@ -150,6 +152,22 @@ export class FakeCoordinator implements Coordinator {
       this.#check(`clear ${run}`);
       const kept = this.ports.filter((port) => port.run !== run);
       this.ports.splice(0, this.ports.length, ...kept);
+    },
+  };
+
+  /** Runs of other nodes, as families are read. */
+  readonly elsewhere: FamilyRun[] = [];
+  /** Child tasks that are open, by parent. */
+  readonly children = new Map<number, readonly number[]>();
+
+  readonly family: CoordinatorFamily = {
+    openRuns: async (task) => {
+      this.#check(`family ${task}`);
+      return this.elsewhere.filter((run) => run.task === task);
+    },
+    openChildren: async (task) => {
+      this.#check(`children ${task}`);
+      return this.children.get(task) ?? [];
     },
   };
 

@@ -2,6 +2,7 @@ import type { NodeConfig } from '../../src/core/config/node-config.ts';
 import { silentLogger } from '../../src/core/logger.ts';
 import { type Cidr, parseCidr } from '../../src/core/net/ipv4.ts';
 import { type Payloads, plainPayloads } from '../../src/node/encryption/payloads.ts';
+import { TaskFamilies } from '../../src/node/family/task-families.ts';
 import { PortLeases } from '../../src/node/ports/leases.ts';
 import type { ProxyCaller } from '../../src/node/proxy/slot-proxy.ts';
 import type { RunDeps } from '../../src/node/runs/run-deps.ts';
@@ -61,6 +62,9 @@ export class FakeProxy {
   async open(index: number): Promise<void> {
     this.open_.add(index);
   }
+  async mend(): Promise<boolean> {
+    return false;
+  }
   async close(index: number): Promise<void> {
     this.open_.delete(index);
   }
@@ -86,6 +90,7 @@ export class NodeWorld {
   readonly engine: FakeEngine;
   readonly slots: SlotPool;
   readonly gate: TunnelGate;
+  readonly families: TaskFamilies;
   readonly deps: RunDeps;
   readonly manager: RunManager;
 
@@ -104,7 +109,13 @@ export class NodeWorld {
     const base = { clock, logger: silentLogger };
     const settings = nodeConfig(config);
     this.slots = new SlotPool(
-      { ...base, networks: this.engine.networks, vpn: this.vpn, listeners: proxy },
+      {
+        ...base,
+        networks: this.vpn.seenIn(this.engine.networks),
+        containers: this.engine.containers,
+        vpn: this.vpn,
+        listeners: proxy,
+      },
       { scope: 'user', node: 'alpha', range: RANGE, spare: settings.spareSlots },
     );
     this.gate = new TunnelGate(
@@ -112,6 +123,16 @@ export class NodeWorld {
       { enabled: vpn, signal: this.life.signal },
     );
     this.vpn.onTunnelChange((state) => this.gate.follow(state));
+    this.families = new TaskFamilies(
+      {
+        ...base,
+        server: around(coordinator.family),
+        vpn: around(this.vpn),
+        self: coordinator.identity.id,
+        vpnSubnet: settings.vpnSubnet,
+      },
+      this.life.signal,
+    );
     this.deps = {
       ...base,
       node: { scope: 'user', name: 'alpha' },
@@ -127,6 +148,7 @@ export class NodeWorld {
       organizations: coordinator.organizations,
       payloads,
       vpn: around(this.vpn),
+      families: this.families,
       gate: this.gate,
       slots: this.slots,
       ports: this.ports,
@@ -140,7 +162,7 @@ export class NodeWorld {
 
   /** Slots prepared, tunnel up, runs may start. */
   async ready(address: string | null = '10.206.0.5'): Promise<this> {
-    await this.slots.prepare(new Map());
+    await this.vpn.start(await this.slots.prepare(new Map()));
     if (address !== null) this.vpn.up(address);
     this.gate.openForRuns();
     await settled();

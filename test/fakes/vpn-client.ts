@@ -1,14 +1,26 @@
+import type { NetworkState, Networks } from '../../src/core/engine/engine.ts';
 import type { ErrorCode } from '../../src/core/errors.ts';
 import { V6Error } from '../../src/core/errors.ts';
+import { names } from '../../src/core/labels.ts';
 import type { Ipv4 } from '../../src/core/net/ipv4.ts';
 import type { Slot } from '../../src/core/vpn/slot.ts';
-import type { PortMapping, TunnelOutcome, TunnelState } from '../../src/core/vpn/tunnel.ts';
+import type { Refusal, RunNetwork } from '../../src/core/vpn/task-firewall.ts';
+import type { TunnelOutcome, TunnelState } from '../../src/core/vpn/tunnel.ts';
+import type { Drift } from '../../src/node/interfaces/drift.ts';
 import type { VpnClient, VpnClientReport } from '../../src/node/interfaces/vpn-client.ts';
+
+const CLIENT = names.vpnClient('alpha', 'user');
 
 /** A VPN client in memory: what is attached and mapped, and a tunnel that the test turns. */
 export class FakeVpnClient implements VpnClient {
   readonly slots = new Map<number, Slot>();
-  readonly mappings = new Map<number, readonly PortMapping[]>();
+  readonly networks = new Map<number, RunNetwork>();
+  /** The mappings alone, by run. */
+  get mappings(): ReadonlyMap<number, RunNetwork['mappings']> {
+    return new Map([...this.networks].map(([run, { mappings }]) => [run, mappings]));
+  }
+  /** What the task firewall refused, by the algorithm's address. */
+  readonly refused = new Map<string, readonly Refusal[]>();
   readonly journal: string[] = [];
   isRunning = false;
   outcome: TunnelOutcome = { ok: true, address: '10.206.0.5' as Ipv4 };
@@ -17,10 +29,7 @@ export class FakeVpnClient implements VpnClient {
   #tunnel: TunnelState = { kind: 'off' };
 
   /** The next call of a method throws this code. */
-  failNext(
-    method: 'start' | 'attachSlot' | 'cleanSlot' | 'applyPortMappings',
-    code: ErrorCode,
-  ): void {
+  failNext(method: 'start' | 'attachSlot' | 'cleanSlot' | 'applyRun', code: ErrorCode): void {
     this.#failures.set(method, code);
   }
 
@@ -36,6 +45,23 @@ export class FakeVpnClient implements VpnClient {
 
   down(): void {
     this.setTunnel({ kind: 'connecting', since: new Date(0) });
+  }
+
+  /** The engine's networks as they are with this client connected to its slots. */
+  seenIn<T extends Pick<Networks, 'ensure' | 'find'>>(networks: T): T {
+    const seen = (network: NetworkState): NetworkState => {
+      const slot = [...this.slots.values()].find((each) => each.network === network.name);
+      if (slot === undefined) return network;
+      return { ...network, containers: { ...network.containers, [CLIENT]: slot.client } };
+    };
+    return {
+      ...networks,
+      ensure: async (spec) => seen(await networks.ensure(spec)),
+      find: async (name) => {
+        const found = await networks.find(name);
+        return found && seen(found);
+      },
+    };
   }
 
   async start(slots: readonly Slot[]): Promise<void> {
@@ -58,15 +84,25 @@ export class FakeVpnClient implements VpnClient {
     this.journal.push(`clean ${slot.index}`);
   }
 
-  async applyPortMappings(run: number, mappings: readonly PortMapping[]): Promise<void> {
-    this.#check('applyPortMappings');
+  async applyRun(run: number, network: RunNetwork): Promise<void> {
+    this.#check('applyRun');
     this.journal.push(`map ${run}`);
-    this.mappings.set(run, mappings);
+    this.networks.set(run, network);
   }
 
-  async removePortMappings(run: number): Promise<void> {
+  async removeRun(run: number): Promise<void> {
     this.journal.push(`unmap ${run}`);
-    this.mappings.delete(run);
+    this.networks.delete(run);
+  }
+
+  async takeRefusals({ algorithm }: Pick<RunNetwork, 'algorithm'>): Promise<readonly Refusal[]> {
+    const refused = this.refused.get(algorithm) ?? [];
+    this.refused.delete(algorithm);
+    return refused;
+  }
+
+  async reconcile(): Promise<readonly Drift[]> {
+    return [];
   }
 
   async connect(): Promise<TunnelOutcome> {
@@ -95,7 +131,7 @@ export class FakeVpnClient implements VpnClient {
   async remove(): Promise<void> {
     this.isRunning = false;
     this.slots.clear();
-    this.mappings.clear();
+    this.networks.clear();
   }
 
   #check(method: string): void {

@@ -2,6 +2,7 @@ import { createServer, type Server } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Ipv4, ipv4ToNumber } from '../../src/core/net/ipv4.ts';
 import type { Slot } from '../../src/core/vpn/slot.ts';
+import type { RunNetwork } from '../../src/core/vpn/task-firewall.ts';
 import type { PortMapping, TunnelState } from '../../src/core/vpn/tunnel.ts';
 import { createVpnClient } from '../../src/node/vpn-client/vpn-client.ts';
 import { type LabNode, VPN_SUBNET, VpnLab, writeAddresses } from '../support/vpn-lab.ts';
@@ -34,7 +35,8 @@ describe('a tunnel between two VPN clients', () => {
       { ok: true, address: b.vpnAddress },
     ]);
     // The mapping stands before the container does.
-    for (const node of [a, b]) await node.client.applyPortMappings(RUN, mappings(slotOf(node)));
+    await a.client.applyRun(RUN, network(slotOf(a), [b]));
+    await b.client.applyRun(RUN, network(slotOf(b), [a]));
     algorithmA = await lab.addAlgorithm(a, slotOf(a));
     algorithmB = await lab.addAlgorithm(b, slotOf(b));
     await until('both algorithms listen', 10_000, async () =>
@@ -96,11 +98,11 @@ describe('a tunnel between two VPN clients', () => {
 
   it('fails the pair when the map element is removed, cuts its open flow, and passes it again', async () => {
     const flow = await openFlow(algorithmA, `${b.vpnAddress}:${PORT}`, 'cut');
-    await b.client.removePortMappings(RUN, slotOf(b).algorithm);
+    await b.client.removeRun(RUN, slotOf(b).algorithm);
     expect(await lab.ask(algorithmA, `${b.vpnAddress}:${PORT}`)).toBe('');
     expect(await lab.ask(algorithmB, `${b.vpnAddress}:${PORT}`)).toBe('');
     expect(await flow.say('after', 2000)).toBe(false);
-    await b.client.applyPortMappings(RUN, mappings(slotOf(b)));
+    await b.client.applyRun(RUN, network(slotOf(b), [a]));
     expect(await lab.ask(algorithmA, `${b.vpnAddress}:${PORT}`)).toBe('marker');
     await flow.close();
   });
@@ -314,7 +316,7 @@ describe('a tunnel between two VPN clients', () => {
     const outcome = await again.connect(b.config, connectOptions);
     expect(outcome).toEqual({ ok: true, address: b.vpnAddress });
     expect((await lab.engine.containers.find(b.container))?.startedAt).toEqual(before?.startedAt);
-    await again.applyPortMappings(RUN, mappings(slotOf(b)));
+    await again.applyRun(RUN, network(slotOf(b), [a]));
     expect(await lab.ask(algorithmA, `${b.vpnAddress}:${PORT}`)).toBe('marker');
     await again.close();
   });
@@ -384,6 +386,25 @@ function slotOf(node: LabNode, index = 0): Slot {
   const slot = node.slots[index];
   if (!slot) throw new Error(`${node.name} has no slot ${index}`);
   return slot;
+}
+
+/** A run of task 1 at this slot whose family has a run on each of these nodes, with the same ports. */
+function network(
+  slot: Slot,
+  others: readonly LabNode[],
+  more: Partial<RunNetwork> = {},
+): RunNetwork {
+  return {
+    task: 1,
+    parent: null,
+    algorithm: slot.algorithm,
+    mappings: mappings(slot),
+    peers: others.map(({ vpnAddress }) => vpnAddress),
+    destinations: others.flatMap(({ vpnAddress: address }) =>
+      (['tcp', 'udp'] as const).map((protocol) => ({ address, protocol, port: PORT })),
+    ),
+    ...more,
+  };
 }
 
 function mappings(slot: Slot): readonly PortMapping[] {

@@ -1,12 +1,14 @@
 import type { OrganizationRecord } from '../../core/crypto/key-ring.ts';
-import { V6Error } from '../../core/errors.ts';
+import { isV6Error, V6Error } from '../../core/errors.ts';
 import { RUN_STATUSES, type RunStatus, type Task } from '../../core/protocol/entities.ts';
 import { isRecord, type Unknowns } from '../../core/protocol/json.ts';
 import type {
+  CoordinatorFamily,
   CoordinatorOrganizations,
   CoordinatorRuns,
   CoordinatorSession,
   CoordinatorVpn,
+  FamilyRun,
   NodeIdentity,
   OpenRun,
 } from '../../node/interfaces/coordinator.ts';
@@ -21,6 +23,7 @@ const MAX_PAGES = 1000;
 export interface HttpCoordinator {
   readonly session: CoordinatorSession;
   readonly runs: CoordinatorRuns;
+  readonly family: CoordinatorFamily;
   readonly vpn: CoordinatorVpn;
   readonly organizations: CoordinatorOrganizations;
 }
@@ -37,6 +40,7 @@ export function createHttpCoordinator(session: NodeSession): HttpCoordinator {
       },
     },
     runs: createRuns(session, () => ownId(self.node)),
+    family: createFamily(session),
     vpn: createVpn(session, () => ownId(self.node)),
     organizations: createOrganizations(session),
   };
@@ -131,6 +135,60 @@ function createRuns(session: NodeSession, self: () => number): CoordinatorRuns {
     async clearPorts(run, signal) {
       await session.send({ method: 'DELETE', path: `/port?run_id=${run}`, signal });
     },
+  };
+}
+
+function createFamily(session: NodeSession): CoordinatorFamily {
+  return {
+    async openRuns(task, signal) {
+      // Ours then leaves out inputs and logs; a Python server sends them, and does not mind the word.
+      const path = `/run?task_id=${task}&state=open&view=network`;
+      try {
+        const runs = (await allPages(session, path, signal)).map(parseFamilyRun);
+        return runs.toSorted((a, b) => a.run - b.run);
+      } catch (error) {
+        if (isGone(error)) return [];
+        throw error;
+      }
+    },
+    async openChildren(task, signal) {
+      const path = `/task?parent_id=${task}&sort=-id&per_page=${PAGE_SIZE}`;
+      try {
+        const { data } = await session.send({ method: 'GET', path, signal });
+        if (!Array.isArray(data)) throw badAnswer('GET /task', 'has no list `data`');
+        return data
+          .filter(isRecord)
+          .filter(({ finished_at: end }) => end === null || end === undefined)
+          .flatMap(({ id }) => (typeof id === 'number' ? [id] : []));
+      } catch (error) {
+        if (isGone(error)) return [];
+        throw error;
+      }
+    },
+  };
+}
+
+/** The task was deleted meanwhile: nobody takes part. Python servers say 400 for a filter that names nothing. */
+function isGone(error: unknown): boolean {
+  const status = isV6Error(error, 'V6_SERVER_REFUSED') ? error.details.status : undefined;
+  return status === 400 || status === 404;
+}
+
+function parseFamilyRun(value: unknown): FamilyRun {
+  const run = isRecord(value) ? value : {};
+  const node = isRecord(run.node) ? run.node : {};
+  const ports = Array.isArray(run.ports) ? run.ports.filter(isRecord) : [];
+  if (typeof run.id !== 'number') throw badAnswer('GET /run', 'has a run without id');
+  return {
+    run: run.id,
+    task: relationId(run.task, 'task of the run'),
+    node: typeof node.id === 'number' ? node.id : undefined,
+    address: typeof node.ip === 'string' && node.ip !== '' ? node.ip : null,
+    ports: ports.flatMap(({ port, protocol }) =>
+      typeof port === 'number' && Number.isInteger(port) && port >= 1 && port <= 65_535
+        ? [{ port, protocol: protocol === 'tcp' || protocol === 'udp' ? protocol : undefined }]
+        : [],
+    ),
   };
 }
 

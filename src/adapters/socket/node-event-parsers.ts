@@ -1,4 +1,9 @@
-import type { KillContainers, NewTask } from '../../core/protocol/events.ts';
+import type {
+  AddressChange,
+  AlgorithmStatusChange,
+  KillContainers,
+  NewTask,
+} from '../../core/protocol/events.ts';
 import { isRecord } from '../../core/protocol/json.ts';
 
 /** `{id, parent_id}`; servers up to 4.1 send the bare id. Undefined when it is neither. */
@@ -36,4 +41,23 @@ function killEntry(value: unknown): NonNullable<KillContainers['kill_list']>[num
   )
     return undefined;
   return { task_id, run_id, organization_id };
+}
+
+/** What of a change of a run's state is looked at; undefined when it is damaged. */
+export function parseStatusChange(
+  payload: unknown,
+): Pick<AlgorithmStatusChange, 'task_id' | 'parent_id' | 'node_id' | 'status'> | undefined {
+  if (!isRecord(payload)) return undefined;
+  const { task_id, parent_id, node_id, status } = payload;
+  if (typeof task_id !== 'number' || typeof node_id !== 'number' || typeof status !== 'string')
+    return undefined;
+  return { task_id, node_id, status, parent_id: typeof parent_id === 'number' ? parent_id : null };
+}
+
+/** Undefined when it is damaged. */
+export function parseAddressChange(payload: unknown): AddressChange | undefined {
+  if (!isRecord(payload)) return undefined;
+  const { node_id, collaboration_id } = payload;
+  if (typeof node_id !== 'number' || typeof collaboration_id !== 'number') return undefined;
+  return { node_id, collaboration_id };
 }

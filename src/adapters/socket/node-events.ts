@@ -9,7 +9,12 @@ import {
 } from '../../core/protocol/events.ts';
 import type { CoordinatorEvents, EventHandlers } from '../../node/interfaces/coordinator.ts';
 import type { SessionToken } from '../../node/interfaces/session-token.ts';
-import { parseKill, parseNewTask } from './node-event-parsers.ts';
+import {
+  parseAddressChange,
+  parseKill,
+  parseNewTask,
+  parseStatusChange,
+} from './node-event-parsers.ts';
 
 type NodeSocket = Socket<ServerToClient, ClientToServer>;
 
@@ -147,6 +152,15 @@ export class NodeEvents implements CoordinatorEvents {
       const kill = parseKill(payload);
       if (kill === undefined) logger.warn('An event kill_containers could not be read');
       else handlers.onKill(kill);
+    });
+    // Hints that cost nothing when they are lost.
+    socket.on('algorithm_status_change', (payload) => {
+      const change = parseStatusChange(payload);
+      if (change !== undefined) handlers.onStatus?.(change);
+    });
+    socket.on('address_change', (payload) => {
+      const change = parseAddressChange(payload);
+      if (change !== undefined) handlers.onAddressChange?.(change);
     });
   }
 

@@ -38,6 +38,12 @@ export interface AlgorithmLog {
   readonly log: string;
 }
 
+/** Ours: a node has another tunnel address, or none any more. Nodes that have runs together with it read their families again. */
+export interface AddressChange {
+  readonly node_id: number;
+  readonly collaboration_id: number;
+}
+
 export interface ServerToClient {
   sync: () => void;
   expired_token: () => void;
@@ -50,6 +56,7 @@ export interface ServerToClient {
   algorithm_status_change: (change: AlgorithmStatusChange) => void;
   algorithm_log: (line: { run_id: number; task_id: number; log: string }) => void;
   kill_containers: (kill: KillContainers) => void;
+  address_change: (change: AddressChange) => void;
 }
 
 export interface ClientToServer {

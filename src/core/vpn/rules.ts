@@ -1,118 +1,18 @@
 import { V6Error } from '../errors.ts';
-import { type Cidr, type Ipv4, ipv4ToNumber, isIpv4, numberToIpv4, rangeOf } from '../net/ipv4.ts';
+import { type Cidr, type Ipv4, ipv4ToNumber, numberToIpv4, rangeOf } from '../net/ipv4.ts';
 import type { Slot } from './slot.ts';
-import { type PortMapping, type Remote, TUNNEL_PORTS } from './tunnel.ts';
 
 /** The table in the VPN client (images/vpn/client.nft). */
 export const CLIENT_TABLE = 'inet v6client';
 
-/** Desired content of the map, by run. */
-export type MappingsByRun = ReadonlyMap<number, readonly PortMapping[]>;
-
-const isPort = (port: number): boolean => Number.isInteger(port) && port >= 1 && port <= 65535;
-
-/**
- * All mappings in one list, checked: these values become words of commands. Throws V6_FIREWALL_APPLY for one that cannot
- * be, and for a tunnel port that two mappings claim.
- */
-export function planMappings(byRun: MappingsByRun, isolatedRange: Cidr): readonly PortMapping[] {
-  const holders = new Map<string, number>();
-  const all: PortMapping[] = [];
-  for (const [run, mappings] of byRun) {
-    for (const mapping of mappings) {
-      checkMapping(run, mapping, isolatedRange);
-      const key = `${mapping.protocol} ${mapping.tunnelPort}`;
-      const holder = holders.get(key);
-      if (holder !== undefined)
-        throw new V6Error(
-          'V6_FIREWALL_APPLY',
-          `Tunnel port ${mapping.tunnelPort}/${mapping.protocol} of run ${run} is held by run ${holder}`,
-        );
-      holders.set(key, run);
-      all.push(mapping);
-    }
-  }
-  return all;
-}
-
-function checkMapping(run: number, mapping: PortMapping, isolatedRange: Cidr): void {
-  const { start, end } = rangeOf(isolatedRange);
-  const address = ipv4ToNumber(mapping.address) ?? -1;
-  const problem =
-    mapping.protocol !== 'tcp' && mapping.protocol !== 'udp'
-      ? `protocol ${JSON.stringify(mapping.protocol)}`
-      : !isPort(mapping.tunnelPort) ||
-          mapping.tunnelPort < TUNNEL_PORTS.first ||
-          mapping.tunnelPort > TUNNEL_PORTS.last
-        ? `tunnel port ${mapping.tunnelPort}`
-        : !isPort(mapping.port)
-          ? `port ${mapping.port}`
-          : address < start || address > end
-            ? `address ${JSON.stringify(mapping.address)} outside ${isolatedRange}`
-            : undefined;
-  if (problem !== undefined)
-    throw new V6Error('V6_FIREWALL_APPLY', `Run ${run} has an impossible mapping: ${problem}`);
-}
-
-/** One transaction that makes the map hold exactly these mappings. Never a delta: what stands there need not be known. */
-export function renderMapTransaction(mappings: readonly PortMapping[]): string {
-  const elements = mappings.map(
-    ({ protocol, tunnelPort, address, port }) =>
-      `${protocol} . ${tunnelPort} : ${address} . ${port}`,
-  );
-  return transaction('map', 'ports', elements);
-}
-
-/** One transaction that makes these remotes, and no others, reachable from the VPN client. */
-export function renderRemotesTransaction(remotes: readonly Remote[]): string {
-  const elements = new Set(
-    remotes.map((remote) => {
-      checkRemote(remote);
-      return `${remote.address} . ${remote.protocol} . ${remote.port}`;
-    }),
-  );
-  return transaction('set', 'remotes', [...elements]);
-}
-
-function checkRemote({ address, port, protocol }: Remote): void {
-  if (!isIpv4(address) || !isPort(port) || (protocol !== 'udp' && protocol !== 'tcp'))
-    throw new V6Error(
-      'V6_FIREWALL_APPLY',
-      `Impossible remote ${JSON.stringify(`${address} ${port} ${protocol}`)}`,
-    );
-}
-
-function transaction(kind: 'map' | 'set', name: string, elements: readonly string[]): string {
-  const flush = `flush ${kind} ${CLIENT_TABLE} ${name}`;
-  return elements.length === 0
-    ? flush
-    : `${flush}; add element ${CLIENT_TABLE} ${name} { ${elements.join(', ')} }`;
-}
-
-/** The state files of images/vpn/entry.sh: one element per line, data only. */
-export function renderPortsState(mappings: readonly PortMapping[]): string {
-  return lines(
-    mappings.map(
-      ({ protocol, tunnelPort, address, port }) => `${protocol} ${tunnelPort} ${address} ${port}`,
-    ),
-  );
-}
-
-export function renderRemotesState(remotes: readonly Remote[]): string {
-  return lines(remotes.map(({ address, protocol, port }) => `${address} ${protocol} ${port}`));
-}
-
+/** The state file of the slots (images/vpn/entry.sh): one per line, data only. */
 export function renderSlotsState(slots: readonly Slot[]): string {
-  return lines(
-    slots.map(
+  return slots
+    .map(
       (slot) =>
-        `${slot.index} ${gatewayWithLength(slot)} ${slot.client} ${linkAddress(slot.gateway)}`,
-    ),
-  );
-}
-
-function lines(list: readonly string[]): string {
-  return list.map((line) => `${line}\n`).join('');
+        `${slot.index} ${gatewayWithLength(slot)} ${slot.client} ${linkAddress(slot.gateway)}\n`,
+    )
+    .join('');
 }
 
 /** `10.0.0.1/29` */

@@ -1,6 +1,7 @@
 import type { OrganizationKeys, OrganizationRecord } from '../../core/crypto/key-ring.ts';
 import type { RunStatus, Task } from '../../core/protocol/entities.ts';
 import type {
+  AddressChange,
   AlgorithmLog,
   AlgorithmStatusChange,
   KillContainers,
@@ -15,6 +16,7 @@ import type {
 export interface Coordinator {
   readonly session: CoordinatorSession;
   readonly runs: CoordinatorRuns;
+  readonly family: CoordinatorFamily;
   readonly vpn: CoordinatorVpn;
   readonly organizations: CoordinatorOrganizations;
   readonly events: CoordinatorEvents;
@@ -78,6 +80,29 @@ export interface CoordinatorRuns {
   clearPorts(run: number, signal?: AbortSignal): Promise<void>;
 }
 
+/** A run that has not ended, of any node, as its family sees it. */
+export interface FamilyRun {
+  readonly run: number;
+  readonly task: number;
+  /** Id of its node; undefined when the organization has none. */
+  readonly node: number | undefined;
+  /** The node's tunnel address as the server has it; null when it has none. */
+  readonly address: string | null;
+  /** `protocol` is undefined on a Python server, which does not tell. */
+  readonly ports: readonly {
+    readonly port: number;
+    readonly protocol: 'tcp' | 'udp' | undefined;
+  }[];
+}
+
+/** Who takes part in a task. */
+export interface CoordinatorFamily {
+  /** Runs of the task that have not ended, of all nodes; all pages. */
+  openRuns(task: number, signal?: AbortSignal): Promise<readonly FamilyRun[]>;
+  /** Ids of the child tasks that have not ended, among the newest 100. */
+  openChildren(task: number, signal?: AbortSignal): Promise<readonly number[]>;
+}
+
 export interface CoordinatorOrganizations extends OrganizationKeys {
   /** Those of a collaboration; all pages. */
   list(collaboration: number, signal?: AbortSignal): Promise<readonly OrganizationRecord[]>;
@@ -110,4 +135,10 @@ export interface EventHandlers {
   onSync(): void;
   onNewTask(task: NewTask): void;
   onKill(kill: KillContainers): void;
+  /** The state of a run changed, of any node. */
+  onStatus?(
+    change: Pick<AlgorithmStatusChange, 'task_id' | 'parent_id' | 'node_id' | 'status'>,
+  ): void;
+  /** The tunnel address of a node changed. Only our server tells. */
+  onAddressChange?(change: AddressChange): void;
 }

@@ -1,6 +1,8 @@
 import type { Cidr, Ipv4 } from '../../core/net/ipv4.ts';
 import type { Slot } from '../../core/vpn/slot.ts';
-import type { PortMapping, TunnelOutcome, TunnelState } from '../../core/vpn/tunnel.ts';
+import type { Refusal, RunNetwork } from '../../core/vpn/task-firewall.ts';
+import type { TunnelOutcome, TunnelState } from '../../core/vpn/tunnel.ts';
+import type { Drift } from './drift.ts';
 
 /**
  * The container that holds the tunnel, the rules and the relays to the proxy of one node. It lives as long as the node;
@@ -14,10 +16,26 @@ export interface VpnClient {
   /** Connects a slot, claims its gateway address, starts its relay. Repeating it changes nothing. */
   attachSlot(slot: Slot): Promise<void>;
   detachSlot(slot: Slot): Promise<void>;
-  /** Makes exactly these mappings exist for the run, atomically; repeating it changes nothing. Throws V6_FIREWALL_APPLY. */
-  applyPortMappings(run: number, mappings: readonly PortMapping[]): Promise<void>;
-  /** Removes the run's mappings and cuts the flows that used them. Absent is fine. */
-  removePortMappings(run: number, algorithm: Ipv4): Promise<void>;
+  /** Cuts the flows and ends the calls to the proxy that the slot's last run left. Not attached is fine. */
+  cleanSlot(slot: Slot): Promise<void>;
+  /**
+   * Makes exactly this hold for the run: its mappings, who may reach them, and whom it may reach, in one transaction. Open flows
+   * that are no longer allowed are cut. Repeating it changes nothing. Throws V6_FIREWALL_APPLY; then all is as before.
+   */
+  applyRun(run: number, network: RunNetwork): Promise<void>;
+  /** Takes all of the run away and cuts its flows. Absent is fine. */
+  removeRun(run: number, algorithm: Ipv4): Promise<void>;
+  /**
+   * What the task firewall refused to the algorithm at this address, and forgets it: the address is another run's next. To be
+   * called when its container is gone. Most packets first.
+   */
+  takeRefusals(run: Pick<RunNetwork, 'algorithm' | 'mappings'>): Promise<readonly Refusal[]>;
+  /**
+   * Compares the client's networks, gateway addresses, relays, routes and rules with what is wanted, repairs what differs (the
+   * rules in one transaction), and resolves with what differed; empty when nothing did. Throws V6_VPN_CLIENT_FAILED when the
+   * container does not answer.
+   */
+  reconcile(): Promise<readonly Drift[]>;
   /**
    * Hands the client config (text of an .ovpn file that passed the allow-list) to openvpn and waits for a definite answer
    * or the limit. `subnet` is checked on the assigned address: V6_VPN_SUBNET_MISMATCH.
@@ -51,4 +69,6 @@ export interface VpnClientReport {
   >;
   /** Bytes since the tunnel came up; undefined when down. */
   readonly bytes?: { readonly received: number; readonly sent: number };
+  /** What the task firewall refused to runs that live now, by run. */
+  readonly refusals?: Readonly<Record<number, readonly Refusal[]>>;
 }

@@ -1,5 +1,5 @@
 import { createHash, randomUUID, timingSafeEqual } from 'node:crypto';
-import { chmod, mkdir, rename, rm } from 'node:fs/promises';
+import { chmod, lstat, mkdir, rename, rm } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import path from 'node:path';
 import { Readable } from 'node:stream';
@@ -8,6 +8,7 @@ import type { Logger } from '../../core/logger.ts';
 import { type Payloads, plainPayloads } from '../encryption/payloads.ts';
 import type { ProxyUpstream, UpstreamRequest } from '../interfaces/proxy-upstream.ts';
 import { type BodyWork, bodyWorkOf, decryptResults, encryptTask } from './encrypted-bodies.ts';
+import { type AddressSink, addressWorkOf, listedAddresses, notYet } from './listed-addresses.ts';
 import { isPublicRequest, tokenTaskOf, upstreamPath } from './request-check.ts';
 
 /** The run that may call through a slot. */
@@ -45,6 +46,7 @@ export class SlotProxy {
   readonly #servers = new Map<number, Server>();
   readonly #callers = new Map<number, ProxyCaller>();
   #payloads: Payloads = plainPayloads;
+  #families: AddressSink | undefined;
 
   constructor(upstream: ProxyUpstream, logger: Logger, options: SlotProxyOptions) {
     this.#upstream = upstream;
@@ -56,6 +58,11 @@ export class SlotProxy {
   /** How inputs and results travel in the collaboration; without it, as algorithms write them. */
   usePayloads(payloads: Payloads): void {
     this.#payloads = payloads;
+  }
+
+  /** Who lets the algorithms reach what answers tell them; without it nobody does. */
+  useFamilies(families: AddressSink): void {
+    this.#families = families;
   }
 
   /** Path of a slot's socket. */
@@ -92,6 +99,16 @@ export class SlotProxy {
         hints: ['Check that the folder exists, and that the path has 107 bytes at most.'],
       });
     }
+  }
+
+  /** Listens again where somebody removed the socket or put something else there; true when that was so. Open calls go on. */
+  async mend(index: number): Promise<boolean> {
+    const server = this.#servers.get(index);
+    if (server === undefined || (await isSocket(this.socketOf(index)))) return false;
+    this.#servers.delete(index);
+    server.close();
+    await this.open(index);
+    return true;
   }
 
   /** From now on only this run may call through the slot. */
@@ -161,10 +178,12 @@ export class SlotProxy {
       ...(await this.#bodyOf(request, work, signal)),
       signal,
     });
-    if (work === 'results' && answer.status === 200) {
-      const body = decryptResults(await this.#collect(answer.body), this.#payloads);
+    const addresses = addressWorkOf(method, target);
+    if (answer.status === 200 && (work === 'results' || addresses !== 'none')) {
+      const body = await this.#collect(answer.body);
+      if (addresses !== 'none') await this.#allow(index, addresses, body);
       response.writeHead(200, { 'content-type': answer.contentType });
-      response.end(body);
+      response.end(work === 'results' ? decryptResults(body, this.#payloads) : body);
       return;
     }
     response.writeHead(answer.status, { 'content-type': answer.contentType });
@@ -172,6 +191,26 @@ export class SlotProxy {
       if (!response.write(chunk)) await drained(response, signal);
     }
     response.end();
+  }
+
+  /** What the answer lists can be reached before it is passed on: an algorithm calls at once, and only once. */
+  async #allow(index: number, work: 'family' | 'any', body: Uint8Array): Promise<void> {
+    const run = this.#callers.get(index)?.run;
+    if (run === undefined || this.#families === undefined) return;
+    const listed = listedAddresses(body);
+    if (listed.length === 0) return;
+    try {
+      if (work === 'family') await this.#families.learn(run, listed);
+      else await this.#families.confirm(run, listed);
+    } catch (thrown) {
+      const { code, message } = toV6Error(thrown);
+      this.#logger.warn('The addresses of an answer could not be allowed', {
+        run,
+        code,
+        error: thrown,
+      });
+      throw notYet(message, thrown);
+    }
   }
 
   async #bodyOf(
@@ -219,6 +258,13 @@ export class SlotProxy {
  * Makes room for a socket. The VPN client may have put a folder there: that is moved aside, since to remove what is in it would
  * mean to follow names that somebody else can change meanwhile.
  */
+async function isSocket(file: string): Promise<boolean> {
+  return lstat(file).then(
+    (found) => found.isSocket(),
+    () => false,
+  );
+}
+
 async function clear(socket: string): Promise<void> {
   try {
     await rm(socket, { force: true });

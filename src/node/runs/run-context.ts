@@ -26,7 +26,7 @@ export class RunContext {
   record: RunRecord | undefined;
   registration: RunRegistration | undefined;
   stream: LogStream | undefined;
-  hasMappings = false;
+  hasRules = false;
   /** The server holds the run for ended: it is told nothing more. */
   isClosed = false;
   /** The engine is going away and takes the algorithm along: it is asked for nothing. */

@@ -5,6 +5,7 @@ import type { Scope } from '../../core/labels.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Slot } from '../../core/vpn/slot.ts';
 import type { Payloads } from '../encryption/payloads.ts';
+import type { TaskFamilies } from '../family/task-families.ts';
 import type {
   CoordinatorEvents,
   CoordinatorOrganizations,
@@ -29,7 +30,8 @@ export interface RunDeps {
   readonly organizations: Pick<CoordinatorOrganizations, 'list'>;
   readonly events: Pick<CoordinatorEvents, 'emitStatus' | 'emitLog' | 'connected' | 'connection'>;
   readonly payloads: Payloads;
-  readonly vpn: Pick<VpnClient, 'applyPortMappings' | 'removePortMappings'>;
+  readonly vpn: Pick<VpnClient, 'removeRun' | 'takeRefusals'>;
+  readonly families: Pick<TaskFamilies, 'join' | 'leave'>;
   readonly gate: Pick<TunnelGate, 'enabled' | 'ready' | 'acknowledged'>;
   readonly slots: {
     acquire(run: number): Promise<Slot>;

@@ -1,4 +1,6 @@
 import { toV6Error } from '../../core/errors.ts';
+import { refusalNotes } from '../../core/protocol/refusal-note.ts';
+import type { Slot } from '../../core/vpn/slot.ts';
 import { untilEngineAnswers } from '../engine-patience.ts';
 import type { RunPatch } from '../interfaces/coordinator.ts';
 import type { EndStatus } from '../interfaces/run-files.ts';
@@ -13,13 +15,12 @@ import { failureNote, type RunEnding } from './run-ending.ts';
  */
 export async function finishRun(
   context: RunContext,
-  ending: RunEnding,
+  reached: RunEnding,
   reporting: AbortSignal,
 ): Promise<void> {
   const { deps, id, slot } = context;
   if (slot !== undefined) deps.proxy.withdraw(slot.index);
-  if (slot !== undefined && context.hasMappings)
-    await attempt(context, 'port map', () => deps.vpn.removePortMappings(id, slot.algorithm));
+  const ending = slot === undefined ? reached : await leaveFamily(context, slot, reached);
   // The container is the only witness of the end until that is on the disk, or told.
   const isKept = await attempt(context, 'record', () => keepOutcome(context, ending));
   if (isKept) await giveUpSlot(context, reporting);
@@ -31,6 +32,24 @@ export async function finishRun(
   const { status } = told;
   if (!context.isClosed) context.emit(status);
   deps.logger.info('A run ended', { run: id, task: context.open.task.id, status });
+}
+
+/** Takes the run's rules away; the ending with what they refused. */
+async function leaveFamily(context: RunContext, slot: Slot, ending: RunEnding): Promise<RunEnding> {
+  const { deps, id } = context;
+  if (!context.hasRules) return ending;
+  deps.families.leave(id);
+  await attempt(context, 'rules', () => deps.vpn.removeRun(id, slot.algorithm));
+  let notes: readonly string[] = [];
+  await attempt(context, 'refusals', async () => {
+    const { algorithm } = slot;
+    const mappings = (context.record?.ports ?? []).map((lease) => ({
+      ...lease,
+      address: algorithm,
+    }));
+    notes = refusalNotes(await deps.vpn.takeRefusals({ algorithm, mappings }));
+  });
+  return { ...ending, log: `${notes.map((note) => `${note}\n`).join('')}${ending.log}` };
 }
 
 /** A slot with somebody in it is not given to another run. */

@@ -13,6 +13,7 @@ import { awaitListening } from './await-listening.ts';
 import { isInitiatorAllowed } from './initiator.ts';
 import { isImageAllowed } from './policy.ts';
 import type { RunContext } from './run-context.ts';
+import { parentOf } from './run-deps.ts';
 import { RunRefused } from './run-ending.ts';
 import { RunRegistration } from './run-registration.ts';
 
@@ -95,7 +96,7 @@ export async function resumeRun(
   deps.proxy.assign(slot.index, { run: id, task: record.task, tokenHash: record.tokenHash });
   if (record.ports.length > 0) {
     context.registration = new RunRegistration(deps, id, record.ports, signal);
-    await applyMappings(context, slot, record.ports);
+    await joinFamily(context, slot, record.ports);
     await context.registration.register();
   }
   // The earlier daemon may not have seen it listen.
@@ -121,27 +122,33 @@ async function openTheWay(
   if (ports.length === 0) return false;
   context.enter('registering');
   context.registration = new RunRegistration(deps, id, ports, signal);
-  const isRegistered = await context.registration.register();
+  const registering = context.registration.register();
+  const [isRegistered] = await Promise.all([
+    registering,
+    joinFamily(context, slot, ports, registering),
+  ]);
   if (!isRegistered) {
     context.notes.push(
       'The VPN tunnel of this node is down: other nodes reach this algorithm only once it is up.',
     );
   }
   signal.throwIfAborted();
-  await applyMappings(context, slot, ports);
   return isRegistered;
 }
 
-async function applyMappings(
+/** Its ports, who may reach them, and whom it may reach, in the rules. */
+async function joinFamily(
   context: RunContext,
   slot: Slot,
   ports: readonly PortLease[],
+  ready?: Promise<unknown>,
 ): Promise<void> {
-  context.hasMappings = true;
-  await context.deps.vpn.applyPortMappings(
-    context.id,
-    ports.map((lease) => ({ ...lease, address: slot.algorithm })),
-  );
+  const { deps, id, open } = context;
+  const { algorithm } = slot;
+  context.hasRules = true;
+  const mappings = ports.map((lease) => ({ ...lease, address: algorithm }));
+  const local = { run: id, task: open.task.id, parent: parentOf(open), algorithm, mappings };
+  await deps.families.join(local, ready);
   context.signal.throwIfAborted();
 }
 

@@ -44,17 +44,21 @@ export class ClientLink {
     this.#deps = deps;
   }
 
-  /** Runs a command that may be repeated; to be called inside the queue. A lost stream is opened again first. */
-  async run(command: string): Promise<readonly string[]> {
+  /**
+   * Runs a command that may be repeated; to be called inside the queue. A lost stream is opened again first. A command that depends
+   * on what has been applied is made when it runs: a stream that was opened anew has applied all of it.
+   */
+  async run(command: string | (() => string)): Promise<readonly string[]> {
+    const text = (): string => (typeof command === 'string' ? command : command());
     const stream = this.#stream;
     if (stream && !stream.isLost) {
       try {
-        return await stream.run(command);
+        return await stream.run(text());
       } catch (error) {
         if (!isLostStream(error)) throw error;
       }
     }
-    return (await this.#open()).run(command);
+    return (await this.#open()).run(text());
   }
 
   /**

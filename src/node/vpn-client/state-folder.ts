@@ -1,8 +1,12 @@
 import { chmod, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { V6Error } from '../../core/errors.ts';
-import { renderPortsState, renderRemotesState, renderSlotsState } from '../../core/vpn/rules.ts';
+import {
+  CLIENT_SETS,
+  type ClientElements,
+  renderStateFile,
+} from '../../core/vpn/client-elements.ts';
+import { renderSlotsState } from '../../core/vpn/rules.ts';
 import type { Slot } from '../../core/vpn/slot.ts';
-import type { PortMapping, Remote } from '../../core/vpn/tunnel.ts';
 import { type ClientFolders, clientFolders } from './container-spec.ts';
 
 /** The files that the VPN client reads at its start. All are written beside and renamed into place; secrets are 0600. */
@@ -26,12 +30,13 @@ export class StateFolder {
     await replace(`${this.folders.state}/slots`, renderSlotsState(slots));
   }
 
-  async savePorts(mappings: readonly PortMapping[]): Promise<void> {
-    await replace(`${this.folders.state}/ports`, renderPortsState(mappings));
-  }
-
-  async saveRemotes(remotes: readonly Remote[]): Promise<void> {
-    await replace(`${this.folders.state}/remotes`, renderRemotesState(remotes));
+  /** A file for each set; where `before` is what the files hold, only those that differ. */
+  async saveElements(elements: ClientElements, before?: ClientElements): Promise<void> {
+    for (const set of CLIENT_SETS) {
+      const text = renderStateFile(elements[set]);
+      if (before === undefined || text !== renderStateFile(before[set]))
+        await replace(`${this.folders.state}/${set}`, text);
+    }
   }
 
   /** The client config that openvpn has now; undefined when there is none. */

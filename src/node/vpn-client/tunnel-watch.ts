@@ -1,6 +1,6 @@
 import type { Clock } from '../../core/clock.ts';
 import type { Logger } from '../../core/logger.ts';
-import { type Cidr, containsAddress } from '../../core/net/ipv4.ts';
+import { type Cidr, containsAddress, type Ipv4 } from '../../core/net/ipv4.ts';
 import type { Management, ManagementEvent } from '../../core/vpn/management.ts';
 import type { TunnelFailure, TunnelOutcome, TunnelState } from '../../core/vpn/tunnel.ts';
 import {
@@ -38,6 +38,7 @@ export class TunnelWatch {
   #bytes: { readonly received: number; readonly sent: number } | undefined;
   #dataAt = 0;
   #hasWarned = false;
+  #lastAddress: Ipv4 | undefined;
 
   constructor(
     deps: { clock: Clock; logger: Logger; subnet: Cidr | undefined },
@@ -55,6 +56,11 @@ export class TunnelWatch {
 
   get state(): TunnelState {
     return this.#state;
+  }
+
+  /** The tunnel address, or the last that there was: tun0 keeps it from one openvpn to the next. */
+  get lastAddress(): Ipv4 | undefined {
+    return this.#lastAddress;
   }
 
   /** Bytes over the link; undefined unless connected. */
@@ -199,6 +205,7 @@ export class TunnelWatch {
 
   #set(state: TunnelState): void {
     this.#state = state;
+    if (state.kind === 'connected') this.#lastAddress = state.address;
     if (state.kind === 'connected') this.#settle({ ok: true, address: state.address });
     else if (state.kind === 'failed') this.#settle({ ok: false, failure: state.failure });
     for (const listener of this.#listeners) listener(state);

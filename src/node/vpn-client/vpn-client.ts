@@ -6,21 +6,17 @@ import { isIpv4 } from '../../core/net/ipv4.ts';
 import { literalRemotes, parseClientConfig } from '../../core/vpn/client-config.ts';
 import { renderClientConfig } from '../../core/vpn/client-render.ts';
 import type { Management } from '../../core/vpn/management.ts';
-import {
-  CLIENT_TABLE,
-  checkSlot,
-  parseCounters,
-  planMappings,
-  renderMapTransaction,
-  renderRemotesTransaction,
-} from '../../core/vpn/rules.ts';
+import { CLIENT_TABLE, checkSlot, parseCounters } from '../../core/vpn/rules.ts';
 import type { Slot } from '../../core/vpn/slot.ts';
-import type { PortMapping, Remote, TunnelOutcome, TunnelState } from '../../core/vpn/tunnel.ts';
+import type { Refusal, RunNetwork } from '../../core/vpn/task-firewall.ts';
+import type { Remote, TunnelOutcome, TunnelState } from '../../core/vpn/tunnel.ts';
+import type { Drift } from '../interfaces/drift.ts';
 import type { VpnClient, VpnClientReport } from '../interfaces/vpn-client.ts';
 import { ClientContainerKeeper, type ContainerDeps } from './client-container.ts';
 import { ClientLink } from './client-link.ts';
+import { ClientRules } from './client-rules.ts';
 import type { CommandStream } from './command-stream.ts';
-import { applyFailure, slotLost, tunMissing, unanswered } from './failures.ts';
+import { slotLost, tunMissing, unanswered } from './failures.ts';
 import { claimCommand, cleanCommand, readClaims } from './slot-claims.ts';
 import { StateFolder } from './state-folder.ts';
 import { TunnelWatch } from './tunnel-watch.ts';
@@ -49,8 +45,7 @@ class DockerVpnClient implements VpnClient {
   readonly #closing = new AbortController();
   // The desired state: all of it is applied again whenever the container or the stream was lost.
   readonly #slots = new Map<number, Slot>();
-  readonly #mappings = new Map<number, readonly PortMapping[]>();
-  #remotes: readonly Remote[] = [];
+  readonly #rules: ClientRules;
   #credential: string | undefined;
   #management: Management | undefined;
   /** One change at a time: rules, slots and tunnel are shared by all runs. */
@@ -60,6 +55,12 @@ class DockerVpnClient implements VpnClient {
     this.#deps = deps;
     this.#container = new ClientContainerKeeper(deps);
     this.#folder = new StateFolder(deps.runDir);
+    this.#rules = new ClientRules({
+      isolatedRange: deps.isolatedRange,
+      vpnSubnet: deps.vpnSubnet,
+      folder: this.#folder,
+      run: (command) => this.#link.run(command),
+    });
     this.#watch = new TunnelWatch(
       { clock: deps.clock, logger: deps.logger, subnet: deps.vpnSubnet },
       {
@@ -85,8 +86,8 @@ class DockerVpnClient implements VpnClient {
         this.#slots.set(slot.index, slot);
       }
       await this.#folder.prepare();
-      await this.#adoptCredential();
-      await this.#saveState();
+      await this.#folder.saveSlots([...this.#slots.values()]);
+      await this.#rules.prepare(await this.#adoptCredential());
       await this.#container.ensure([...this.#slots.values()]);
       await this.#link.openFirst();
       this.#management = this.#deps.openManagement(this.#folder.managementSocket);
@@ -130,16 +131,29 @@ class DockerVpnClient implements VpnClient {
     });
   }
 
-  applyPortMappings(run: number, mappings: readonly PortMapping[]): Promise<void> {
-    return this.#serial(() => this.#setMappings(run, mappings));
+  applyRun(run: number, network: RunNetwork): Promise<void> {
+    return this.#serial(() => this.#rules.setRun(run, network));
   }
 
-  removePortMappings(run: number, algorithm: Ipv4): Promise<void> {
+  removeRun(run: number, algorithm: Ipv4): Promise<void> {
     if (!isIpv4(algorithm)) throw new RangeError(`not an address: ${String(algorithm)}`);
     return this.#serial(async () => {
-      if (this.#mappings.has(run)) await this.#setMappings(run, []);
+      await this.#rules.removeRun(run);
       // Flows outlive their element, and a new run on this address would get the old peers' packets.
       await this.#link.run(`flush ${algorithm}`);
+    });
+  }
+
+  takeRefusals(run: Pick<RunNetwork, 'algorithm' | 'mappings'>): Promise<readonly Refusal[]> {
+    return this.#serial(() => this.#rules.takeRefusals(run, this.#watch.lastAddress));
+  }
+
+  reconcile(): Promise<readonly Drift[]> {
+    return this.#serial(async () => {
+      const slots = await this.#link.reconcile();
+      const { state } = this.#watch;
+      const address = state.kind === 'connected' ? state.address : undefined;
+      return [...slots, ...(await this.#rules.reconcile(address))];
     });
   }
 
@@ -158,7 +172,7 @@ class DockerVpnClient implements VpnClient {
       const state = this.#watch.state;
       if (state.kind === 'connected' && this.#credential === text)
         return { answer: Promise.resolve<TunnelOutcome>({ ok: true, address: state.address }) };
-      await this.#setRemotes(remotes);
+      await this.#rules.setRemotes(remotes);
       this.#watch.expect();
       const answer = this.#watch.outcome();
       this.#credential = text;
@@ -181,7 +195,7 @@ class DockerVpnClient implements VpnClient {
   disconnect(): Promise<void> {
     return this.#serial(async () => {
       await this.#takeCredentialAway();
-      await this.#setRemotes([]);
+      await this.#rules.setRemotes([]);
       this.#watch.off();
     });
   }
@@ -206,6 +220,7 @@ class DockerVpnClient implements VpnClient {
       tunnel: this.#watch.state,
       rules,
       counters: parseCounters(rules),
+      refusals: this.#rules.refusals(rules, this.#watch.lastAddress),
       ...(bytes ? { bytes } : {}),
     };
   }
@@ -226,61 +241,31 @@ class DockerVpnClient implements VpnClient {
 
   // ---- desired state
 
-  async #setMappings(run: number, mappings: readonly PortMapping[]): Promise<void> {
-    const before = this.#mappings.get(run);
-    const wanted = new Map(this.#mappings);
-    if (mappings.length === 0) wanted.delete(run);
-    else wanted.set(run, mappings);
-    const all = planMappings(wanted, this.#deps.isolatedRange);
-    this.#put(run, wanted.get(run));
-    try {
-      await this.#folder.savePorts(all);
-      await this.#link.run(nft(renderMapTransaction(all)));
-    } catch (error) {
-      this.#put(run, before);
-      await this.#folder.savePorts(planMappings(this.#mappings, this.#deps.isolatedRange));
-      throw applyFailure(`the ports of run ${run}`, error);
-    }
-  }
-
-  #put(run: number, mappings: readonly PortMapping[] | undefined): void {
-    if (mappings === undefined) this.#mappings.delete(run);
-    else this.#mappings.set(run, mappings);
-  }
-
-  async #setRemotes(remotes: readonly Remote[]): Promise<void> {
-    this.#remotes = remotes;
-    await this.#folder.saveRemotes(remotes);
-    try {
-      await this.#link.run(nft(renderRemotesTransaction(remotes)));
-    } catch (error) {
-      throw applyFailure('the addresses of the VPN server', error);
-    }
-  }
-
   async #takeCredentialAway(): Promise<void> {
     this.#credential = undefined;
     await this.#folder.removeCredential();
     await this.#link.run('vpn_stop');
   }
 
-  /** A daemon that starts again finds the tunnel of the one before, and leaves it up. */
-  async #adoptCredential(): Promise<void> {
+  /** A daemon that starts again finds the tunnel of the one before, and leaves it up. Resolves with the remotes of its file. */
+  async #adoptCredential(): Promise<readonly Remote[]> {
     const text =
       this.#deps.vpnSubnet === undefined ? undefined : await this.#folder.findCredential();
     if (text === undefined) {
       await this.#folder.removeCredential();
-      return;
+      return [];
     }
     try {
-      this.#remotes = literalRemotes(parseClientConfig(text));
+      const remotes = literalRemotes(parseClientConfig(text));
       this.#credential = text;
       this.#watch.expect();
+      return remotes;
     } catch (error) {
       this.#deps.logger.warn('The client config of an earlier start is not usable; left out', {
         code: toV6Error(error).code,
       });
       await this.#folder.removeCredential();
+      return [];
     }
   }
 
@@ -290,12 +275,6 @@ class DockerVpnClient implements VpnClient {
     const limit = this.#deps.clock.sleep(ADOPTION_PATIENCE_MS, this.#closing.signal);
     await Promise.race([this.#watch.outcome(), limit]);
     limit.catch(() => undefined);
-  }
-
-  async #saveState(): Promise<void> {
-    await this.#folder.saveSlots([...this.#slots.values()]);
-    await this.#folder.saveRemotes(this.#remotes);
-    await this.#folder.savePorts(planMappings(this.#mappings, this.#deps.isolatedRange));
   }
 
   // ---- carried out
@@ -308,10 +287,7 @@ class DockerVpnClient implements VpnClient {
         network: slot.network,
         code: slotLost(slot).code,
       });
-    await stream.run(nft(renderRemotesTransaction(this.#remotes)));
-    await stream.run(
-      nft(renderMapTransaction(planMappings(this.#mappings, this.#deps.isolatedRange))),
-    );
+    await this.#rules.applyAll(stream);
     if (this.#credential !== undefined) await stream.run('wake');
   }
 
@@ -343,11 +319,6 @@ class DockerVpnClient implements VpnClient {
     this.#changes = result.catch(() => undefined);
     return result;
   }
-}
-
-/** One argument, one transaction. Its text holds digits, words and punctuation of ours, no quote. */
-function nft(transaction: string): string {
-  return `nft '${transaction}'`;
 }
 
 function anySignal(...signals: (AbortSignal | undefined)[]): AbortSignal {

@@ -218,6 +218,13 @@ export const runWithTask = component(
   z.object({ ...runFields, task: z.union([relation, plainTask]) }),
 );
 
+const { input: _input, log: _log, ...networkFields } = runFields;
+export const networkRun = component(
+  'NetworkRun',
+  'A run without its texts, when `view=network` asks for it.',
+  z.object({ ...networkFields, task: z.union([relation, plainTask]) }),
+);
+
 export const runWithResult = component(
   'RunWithResult',
   'A run and its result in one, as vantage6 3.x has them.',

@@ -74,6 +74,7 @@ export const FIELDS: Readonly<Record<string, string>> = {
   database: 'Label of a database.',
   is_user_created: 'Tasks of users (true), or subtasks (false).',
   state: 'Only runs without an end.',
+  view: 'network (ours): without inputs and logs, for nodes that read again and again who takes part in a task.',
   assigned_from: 'Assigned at this time or later. Naive times are UTC.',
   assigned_till: 'Assigned at this time or earlier.',
   started_from: 'Started at this time or later.',

@@ -57,7 +57,7 @@ const runs: Operations = {
     tag: 'Runs',
     summary: 'List runs',
     callers: EVERYONE,
-    ...page(entity.runWithTask),
+    ...page(z.union([entity.runWithTask, entity.networkRun])),
     errors: [404],
   },
   'GET /run/:id': {

@@ -65,12 +65,15 @@ function registerRuns({ app, store, render }: Routes): void {
     );
   };
 
-  app.get('/run', { schema: { querystring: query } }, async (request, reply) => {
+  /** `view=network`, ours: without inputs and logs, for nodes that read again and again who takes part in a task. */
+  const listed = query.extend({ view: once(z.literal('network')).optional() });
+  app.get('/run', { schema: { querystring: listed } }, async (request, reply) => {
     const identity = callerOf(request, 'user', 'node', 'container');
     const filter = await filterOf(store, identity, request.query);
     const { rows, total } = await store.runs.list(filter, pageRequest(request.query));
     await assertFound(store, request.query, total);
-    const data = await rendered(rows, request.query.include);
+    const all = await rendered(rows, request.query.include);
+    const data = request.query.view === undefined ? all : all.map(withoutTexts);
     return sendPage(request, reply, {
       query: request.query,
       rows: { rows: data, total },
@@ -127,6 +130,11 @@ function registerPatch({ app, store, events, clock, render }: Routes): void {
       return render.run(run);
     },
   );
+}
+
+function withoutTexts<T extends object>(run: T): Omit<T, 'input' | 'log'> {
+  const { input: _, log: __, ...rest } = run as T & { input?: unknown; log?: unknown };
+  return rest;
 }
 
 /** What is asked for, within what the caller sees. */

@@ -4,7 +4,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../../../src/core/clock.ts';
 import { silentLogger } from '../../../../src/core/logger.ts';
 import type { Cidr, Ipv4 } from '../../../../src/core/net/ipv4.ts';
-import type { PortMapping } from '../../../../src/core/vpn/tunnel.ts';
+import type { Slot } from '../../../../src/core/vpn/slot.ts';
+import type { RunNetwork } from '../../../../src/core/vpn/task-firewall.ts';
 import type { VpnClient } from '../../../../src/node/interfaces/vpn-client.ts';
 import { slotAt, slotNetwork } from '../../../../src/node/slots/slot-plan.ts';
 import { createVpnClient } from '../../../../src/node/vpn-client/vpn-client.ts';
@@ -21,12 +22,16 @@ const CONTAINER = 'vantage6-alpha-user-vpn-client';
 const slot = slotAt(owner, RANGE, 0);
 const next = slotAt(owner, RANGE, 1);
 
-const mapping = (tunnelPort: number): PortMapping => ({
-  protocol: 'tcp',
-  tunnelPort,
-  address: slot.algorithm,
-  port: 8888,
-  label: null,
+const PEER = '10.202.0.9' as Ipv4;
+
+/** A run at a slot with one port, and one peer with the same. */
+const network = (tunnelPort: number, { algorithm }: Slot = slot): RunNetwork => ({
+  task: 1,
+  parent: null,
+  algorithm,
+  mappings: [{ protocol: 'tcp', tunnelPort, address: algorithm, port: 8888, label: null }],
+  peers: [PEER],
+  destinations: [{ address: PEER, protocol: 'tcp', port: 49152 }],
 });
 
 describe('the VPN client of a node', () => {
@@ -83,9 +88,18 @@ describe('the VPN client of a node', () => {
 
   const state = (file: string): Promise<string> =>
     readFile(path.join(folder.path, 'state', file), 'utf8');
-  const flush = "nft 'flush map inet v6client ports'";
-  const flushAndAdd =
-    "nft 'flush map inet v6client ports; add element inet v6client ports { tcp . 49152 : 10.201.0.3 . 8888 }'";
+  /** The whole of the sets, as a stream that was opened anew gets it. */
+  const everything = `printf '%s\\n' ${[
+    'flush set inet v6client remotes',
+    'flush map inet v6client ports',
+    'add element inet v6client ports { tcp . 49152 : 10.201.0.3 . 8888 }',
+    'flush set inet v6client receiving',
+    'add element inet v6client receiving { 10.202.0.9 . 10.201.0.3 . tcp . 8888 }',
+    'flush set inet v6client sending',
+    'add element inet v6client sending { 10.201.0.3 . 10.202.0.9 . tcp . 49152, 10.201.0.3 . 10.201.0.3 . tcp . 8888 }',
+  ]
+    .map((line) => `'${line}'`)
+    .join(' ')} | nft -f -`;
 
   it('keeps only NET_ADMIN and the tun device, and four mounts of its own', async () => {
     await client.start([slot]);
@@ -109,25 +123,71 @@ describe('the VPN client of a node', () => {
     expect(engine.held().containers).toEqual([]);
   });
 
-  it('writes the ports down before it applies them', async () => {
+  it('writes the elements down before it applies them, and applies what changes', async () => {
     await client.start([slot]);
-    await client.applyPortMappings(1, [mapping(49152)]);
+    await client.applyRun(1, network(49152));
     expect(await state('ports')).toBe('tcp 49152 10.201.0.3 8888\n');
-    expect(commands.at(-1)).toBe(flushAndAdd);
-    await client.removePortMappings(1, slot.algorithm);
-    expect(await state('ports')).toBe('');
-    expect(commands.slice(-2)).toEqual(["nft 'flush map inet v6client ports'", 'flush 10.201.0.3']);
+    expect(await state('receiving')).toBe('10.202.0.9 10.201.0.3 tcp 8888\n');
+    expect(await state('sending')).toBe(
+      '10.201.0.3 10.202.0.9 tcp 49152\n10.201.0.3 10.201.0.3 tcp 8888\n',
+    );
+    expect(commands.at(-1)).toBe(
+      "printf '%s\\n' 'add element inet v6client ports { tcp . 49152 : 10.201.0.3 . 8888 }' 'add element inet v6client receiving { 10.202.0.9 . 10.201.0.3 . tcp . 8888 }' 'add element inet v6client sending { 10.201.0.3 . 10.202.0.9 . tcp . 49152, 10.201.0.3 . 10.201.0.3 . tcp . 8888 }' | nft -f -",
+    );
+    const told = commands.length;
+    await client.applyRun(1, network(49152));
+    expect(commands).toHaveLength(told);
+    await client.removeRun(1, slot.algorithm);
+    for (const file of ['ports', 'receiving', 'sending']) expect(await state(file)).toBe('');
+    expect(commands.at(-2)).toContain("'flush map inet v6client ports'");
+    expect(commands.at(-1)).toBe('flush 10.201.0.3');
+  });
+
+  it('cuts the flows of a peer that leaves, and of a destination that goes', async () => {
+    await client.start([slot]);
+    const joined = network(49152);
+    await client.applyRun(1, joined);
+    await client.applyRun(1, { ...joined, peers: [], destinations: [] });
+    expect(commands.at(-1)).toContain(
+      "&& printf '%s\\n' '10.202.0.9 10.201.0.3' '10.201.0.3 10.202.0.9' | cut",
+    );
+    await client.applyRun(1, joined);
+    expect(commands.at(-1)).not.toContain('cut');
   });
 
   it('goes back to what stood before when the rules are refused', async () => {
     await client.start([slot]);
-    await client.applyPortMappings(1, [mapping(49152)]);
+    await client.applyRun(1, network(49152));
     refused = '49153';
-    await expect(client.applyPortMappings(2, [mapping(49153)])).rejects.toMatchObject({
+    await expect(client.applyRun(2, network(49153, next))).rejects.toMatchObject({
       code: 'V6_FIREWALL_APPLY',
     });
     expect(await state('ports')).toBe('tcp 49152 10.201.0.3 8888\n');
-    await expect(client.applyPortMappings(2, [mapping(49152)])).rejects.toThrow(/held by run 1/);
+    await expect(client.applyRun(2, network(49152, next))).rejects.toThrow(/held by run 1/);
+    // A refused attempt never leaves its peers behind.
+    refused = undefined;
+    await client.applyRun(3, network(49154, next));
+    expect(commands.at(-1)).not.toContain('49153');
+  });
+
+  it('loads the table anew when the sets do not take a change', async () => {
+    await client.start([slot]);
+    refused = '| nft -f -';
+    await client.applyRun(1, network(49152));
+    expect(commands.at(-1)).toMatch(/^printf .*49152 : 10\.201\.0\.3 \. 8888 \}.* \| load_rules$/);
+  });
+
+  it('does not want the rules of a run back that could not be removed', async () => {
+    await client.start([slot]);
+    await client.applyRun(1, network(49152));
+    await client.applyRun(3, network(49154, next));
+    refused = 'v6client';
+    await expect(client.removeRun(1, slot.algorithm)).rejects.toThrow();
+    expect(await state('receiving')).not.toContain('10.201.0.3');
+    refused = undefined;
+    await client.applyRun(2, network(49153));
+    expect(commands.at(-1)).toContain('flush set inet v6client receiving');
+    expect(commands.at(-1)).toContain("'10.202.0.9 10.201.0.3'");
   });
 
   it('detaches a slot again that cannot be claimed', async () => {
@@ -144,10 +204,10 @@ describe('the VPN client of a node', () => {
   it('applies everything again when the container was lost', async () => {
     await client.start([slot]);
     await client.attachSlot(next);
-    await client.applyPortMappings(1, [mapping(49152)]);
+    await client.applyRun(1, network(49152));
     commands.length = 0;
     await engine.containers.remove(CONTAINER);
-    await until('all is applied again', 5000, () => commands.includes(flushAndAdd));
+    await until('all is applied again', 5000, () => commands.includes(everything));
     // Both slots with one command.
     const claims = commands.filter((command) => command.startsWith('claims'));
     expect(claims).toHaveLength(1);
@@ -160,7 +220,9 @@ describe('the VPN client of a node', () => {
     await client.start([slot]);
     commands.length = 0;
     await engine.containers.kill(CONTAINER, 'SIGKILL');
-    await until('all is applied again', 1000, () => commands.includes(flush));
+    await until('all is applied again', 1000, () =>
+      commands.some((command) => command.includes('flush map inet v6client ports')),
+    );
     const before = await engine.containers.find(CONTAINER);
     engine.pause(CONTAINER);
     await until(

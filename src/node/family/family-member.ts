@@ -1,0 +1,75 @@
+import type { Ipv4 } from '../../core/net/ipv4.ts';
+import type { Destination, RunNetwork } from '../../core/vpn/task-firewall.ts';
+import { destinationKey, type FamilyOf, type FamilyReading } from './family-reading.ts';
+
+/** Of one run at most: what a table must hold has to end somewhere. */
+export const DESTINATIONS_MAX = 4096;
+export const PEERS_MAX = 1024;
+
+/** What a run holds on its own node. */
+export interface LocalRun extends FamilyOf {
+  readonly run: number;
+  readonly algorithm: Ipv4;
+  readonly mappings: RunNetwork['mappings'];
+}
+
+/** One live run of ours, with what is known of its family. */
+export class FamilyMember {
+  readonly local: LocalRun;
+  #reading: FamilyReading = { peers: [], destinations: [], children: [], strangers: [] };
+  /** From answers to the algorithm that are newer than the reading. */
+  #learned = new Map<string, { readonly destination: Destination; readonly at: number }>();
+  hasLeft = false;
+  isDirty = true;
+  hasWarned = false;
+
+  constructor(local: LocalRun) {
+    this.local = local;
+  }
+
+  get children(): readonly number[] {
+    return this.#reading.children;
+  }
+
+  /** A reading that began at `at` (a number that only grows): it knows better than all answers before. */
+  take(reading: FamilyReading, at: number): void {
+    this.#reading = reading;
+    this.#learned = new Map([...this.#learned].filter(([, learned]) => learned.at >= at));
+  }
+
+  learn(destinations: readonly Destination[], at: number): void {
+    for (const destination of destinations)
+      this.#learned.set(destinationKey(destination), { destination, at });
+  }
+
+  knows(destination: Destination): boolean {
+    const key = destinationKey(destination);
+    return (
+      this.#learned.has(key) ||
+      this.#reading.destinations.some((known) => destinationKey(known) === key)
+    );
+  }
+
+  /** True when not all of the family fits into the rules. */
+  get isOverfull(): boolean {
+    return this.#all().length > DESTINATIONS_MAX || this.#reading.peers.length > PEERS_MAX;
+  }
+
+  network(): RunNetwork {
+    const { task, parent, algorithm, mappings } = this.local;
+    return {
+      task,
+      parent,
+      algorithm,
+      mappings,
+      peers: this.#reading.peers.slice(0, PEERS_MAX),
+      destinations: this.#all().slice(0, DESTINATIONS_MAX),
+    };
+  }
+
+  #all(): readonly Destination[] {
+    const learned = [...this.#learned].map(([key, { destination }]) => [key, destination] as const);
+    const read = this.#reading.destinations.map((one) => [destinationKey(one), one] as const);
+    return [...new Map([...read, ...learned]).values()];
+  }
+}

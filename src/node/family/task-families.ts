@@ -1,0 +1,256 @@
+import type { Clock } from '../../core/clock.ts';
+import { toV6Error } from '../../core/errors.ts';
+import type { Logger } from '../../core/logger.ts';
+import { type Cidr, containsAddress } from '../../core/net/ipv4.ts';
+import type { AlgorithmStatusChange } from '../../core/protocol/events.ts';
+import { type Destination, isFamily } from '../../core/vpn/task-firewall.ts';
+import type { CoordinatorFamily } from '../interfaces/coordinator.ts';
+import type { VpnClient } from '../interfaces/vpn-client.ts';
+import { FamilyMember, type LocalRun } from './family-member.ts';
+import { type FamilyOf, FamilyReader } from './family-reading.ts';
+
+export interface TaskFamiliesDeps {
+  readonly server: CoordinatorFamily;
+  readonly vpn: Pick<VpnClient, 'applyRun'>;
+  /** Id of this node. */
+  readonly self: number;
+  /** Undefined: the VPN is off, and no family is read. */
+  readonly vpnSubnet: Cidr | undefined;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** Before an algorithm runs, nobody is reached there, and who takes part was known before. */
+const EARLY: ReadonlySet<string> = new Set(['pending', 'initializing']);
+/** Hints can get lost: every family is read again this often while one of its runs lives here, ms. */
+export const READ_EVERY_MS = 10_000;
+/** Readings take a fifth of the time at most, and never come closer than this, ms. */
+const LEAST_PAUSE_MS = 200;
+const LONGEST_PAUSE_MS = 5000;
+const FIRST_BACK_OFF_MS = 500;
+const LONGEST_BACK_OFF_MS = 30_000;
+
+/**
+ * Keeps the task firewall of this node's runs in step with their families: which nodes take part, and which ports they have
+ * registered. The truth is read from the server, once for all runs of a family; hints say when. While the server is away the
+ * last that was known stays.
+ */
+export class TaskFamilies {
+  readonly #deps: TaskFamiliesDeps;
+  readonly #life: AbortSignal;
+  readonly #members = new Map<number, FamilyMember>();
+  #isWatching = false;
+  #nap = new AbortController();
+  /** Counts readings and answers, so that it is known which of two is newer. */
+  #serial = 0;
+
+  constructor(deps: TaskFamiliesDeps, life: AbortSignal) {
+    this.#deps = deps;
+    this.#life = life;
+  }
+
+  /**
+   * Reads the run's family at once, and puts it and the run's ports into the rules as soon as `ready` resolves; resolves when they
+   * hold. A family that cannot be read now is read later: then the run starts with nobody allowed. Throws V6_FIREWALL_APPLY,
+   * V6_VPN_CLIENT_FAILED, and what `ready` rejects with.
+   */
+  async join(local: LocalRun, ready: Promise<unknown> = Promise.resolve()): Promise<void> {
+    const member = new FamilyMember(local);
+    this.#members.set(local.run, member);
+    const reading = this.#read([member]).catch((error: unknown) => this.#sayUnread(error));
+    await Promise.all([ready, reading]);
+    await this.#apply(member);
+    this.#watch();
+  }
+
+  /** Nothing is applied for the run from here on; its rules are removed by the caller. */
+  leave(run: number): void {
+    const member = this.#members.get(run);
+    if (member !== undefined) member.hasLeft = true;
+    this.#members.delete(run);
+    if (this.#members.size === 0) this.#nap.abort(new Error('no run is left'));
+  }
+
+  /** Another node's run has begun to listen, or has ended. */
+  onStatus(
+    change: Pick<AlgorithmStatusChange, 'task_id' | 'parent_id' | 'node_id' | 'status'>,
+  ): void {
+    const { task_id: task, parent_id: parent, node_id: node, status } = change;
+    if (node !== this.#deps.self && !EARLY.has(status)) this.hint({ task, parent });
+  }
+
+  /** A node has another tunnel address: one of those that take part here, perhaps. */
+  onAddressChange(node: number): void {
+    if (node !== this.#deps.self) this.hint();
+  }
+
+  /** Something may have changed for the family of a task; without one, for any. */
+  hint(of?: FamilyOf): void {
+    let isConcerned = false;
+    for (const member of this.#members.values()) {
+      if (of !== undefined && !isFamily(member.local, of)) continue;
+      member.isDirty = true;
+      isConcerned = true;
+    }
+    if (isConcerned) this.#nap.abort(new Error('something may have changed'));
+  }
+
+  /**
+   * What the server has just told the algorithm of a run about its family: allowed when this resolves. Throws what
+   * `VpnClient.applyRun` throws.
+   */
+  async learn(run: number, destinations: readonly Destination[]): Promise<void> {
+    const member = this.#members.get(run);
+    const { vpnSubnet } = this.#deps;
+    if (member === undefined || vpnSubnet === undefined) return;
+    const news = destinations.filter(
+      (one) => containsAddress(vpnSubnet, one.address) && !member.knows(one),
+    );
+    if (news.length === 0) return;
+    this.#serial += 1;
+    member.learn(news, this.#serial);
+    await this.#apply(member);
+  }
+
+  /**
+   * The algorithm of a run has been told of these addresses by an answer that is not limited to its family: those that its family
+   * has are allowed when this resolves. Throws what `VpnClient.applyRun` throws.
+   */
+  async confirm(run: number, destinations: readonly Destination[]): Promise<void> {
+    const member = this.#members.get(run);
+    const { vpnSubnet } = this.#deps;
+    if (member === undefined || vpnSubnet === undefined) return;
+    const isNews = destinations.some(
+      (one) => containsAddress(vpnSubnet, one.address) && !member.knows(one),
+    );
+    if (!isNews) return;
+    await this.#read([member]).catch((error: unknown) => this.#sayUnread(error));
+    await this.#apply(member);
+  }
+
+  async #read(members: readonly FamilyMember[]): Promise<void> {
+    const { server, self, vpnSubnet: subnet } = this.#deps;
+    if (subnet === undefined) return;
+    this.#serial += 1;
+    const at = this.#serial;
+    const reader = new FamilyReader(server, this.#life);
+    for (const member of members) member.isDirty = false;
+    const readings = members.map(async (member) => {
+      try {
+        const reading = await reader.read(member.local, { self, subnet, known: member.children });
+        member.take(reading, at);
+        this.#sayWhatIsLeftOut(member, reading.strangers);
+      } catch (error) {
+        member.isDirty = true;
+        throw error;
+      }
+    });
+    const failed = (await Promise.allSettled(readings)).find(({ status }) => status === 'rejected');
+    if (failed?.status === 'rejected') throw failed.reason;
+  }
+
+  async #apply(member: FamilyMember): Promise<void> {
+    if (member.hasLeft) return;
+    try {
+      await this.#deps.vpn.applyRun(member.local.run, member.network());
+    } catch (error) {
+      // The next reading tries again; a run that has ended meanwhile is nobody's concern.
+      member.isDirty = true;
+      if (!member.hasLeft) throw error;
+    }
+  }
+
+  #watch(): void {
+    if (this.#isWatching) return;
+    this.#isWatching = true;
+    void this.#watchAll().finally(() => {
+      this.#isWatching = false;
+      if (this.#members.size > 0 && !this.#life.aborted) this.#watch();
+    });
+  }
+
+  async #watchAll(): Promise<void> {
+    let backOffMs = FIRST_BACK_OFF_MS;
+    let isTurn = false;
+    while (this.#members.size > 0 && !this.#life.aborted) {
+      if (!isTurn && ![...this.#members.values()].some(({ isDirty }) => isDirty)) {
+        isTurn = !(await this.#rest(READ_EVERY_MS));
+        continue;
+      }
+      const members = [...this.#members.values()].filter(({ isDirty }) => isTurn || isDirty);
+      isTurn = false;
+      const since = this.#deps.clock.now().getTime();
+      const isDone = await this.#readAndApply(members);
+      const tookMs = this.#deps.clock.now().getTime() - since;
+      await this.#pause(
+        isDone ? Math.min(Math.max(4 * tookMs, LEAST_PAUSE_MS), LONGEST_PAUSE_MS) : backOffMs,
+      );
+      backOffMs = isDone ? FIRST_BACK_OFF_MS : Math.min(backOffMs * 2, LONGEST_BACK_OFF_MS);
+    }
+  }
+
+  async #readAndApply(members: readonly FamilyMember[]): Promise<boolean> {
+    let isDone = true;
+    try {
+      await this.#read(members);
+    } catch (error) {
+      this.#sayUnread(error);
+      isDone = false;
+    }
+    for (const member of members) {
+      try {
+        await this.#apply(member);
+      } catch (error) {
+        isDone = false;
+        this.#deps.logger.warn('The rules of a run could not be brought up to date', {
+          run: member.local.run,
+          code: toV6Error(error).code,
+          error,
+        });
+      }
+    }
+    return isDone;
+  }
+
+  /** False when nothing came up within the time. */
+  async #rest(ms: number): Promise<boolean> {
+    this.#nap = new AbortController();
+    if ([...this.#members.values()].some(({ isDirty }) => isDirty)) return true;
+    return this.#deps.clock.sleep(ms, AbortSignal.any([this.#life, this.#nap.signal])).then(
+      () => false,
+      () => true,
+    );
+  }
+
+  async #pause(ms: number): Promise<void> {
+    await this.#deps.clock.sleep(ms, this.#life).catch(() => undefined);
+  }
+
+  #sayUnread(error: unknown): void {
+    if (this.#life.aborted) return;
+    this.#deps.logger.info('The family of a task could not be read; what was known of it stays', {
+      code: toV6Error(error).code,
+      error,
+    });
+  }
+
+  #sayWhatIsLeftOut(member: FamilyMember, strangers: readonly string[]): void {
+    const { run, task } = member.local;
+    if (member.hasWarned || (strangers.length === 0 && !member.isOverfull)) return;
+    member.hasWarned = true;
+    if (strangers.length > 0)
+      this.#deps.logger.warn('Nodes of a task have addresses outside vpn_subnet; left out', {
+        run,
+        task,
+        addresses: strangers.slice(0, 5).join(', '),
+      });
+    if (member.isOverfull)
+      this.#deps.logger.warn(
+        'The family of a task is too large for the rules; the rest is left out',
+        {
+          run,
+          task,
+        },
+      );
+  }
+}

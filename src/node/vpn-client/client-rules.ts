@@ -1,0 +1,219 @@
+import { V6Error } from '../../core/errors.ts';
+import type { Ipv4 } from '../../core/net/ipv4.ts';
+import { type ClientElements, NO_ELEMENTS, planElements } from '../../core/vpn/client-elements.ts';
+import {
+  compareElements,
+  compareRoutes,
+  compareRules,
+  compareVpn,
+  type Difference,
+  parseSurvey,
+} from '../../core/vpn/client-survey.ts';
+import {
+  type Cut,
+  cutsOf,
+  renderChange,
+  renderCuts,
+  renderFill,
+  renderWhole,
+  type Transaction,
+} from '../../core/vpn/client-transaction.ts';
+import { forgetRefusals, refusalsOf } from '../../core/vpn/refusals.ts';
+import { CLIENT_TABLE } from '../../core/vpn/rules.ts';
+import type { AddressPlan, Refusal, RunNetwork } from '../../core/vpn/task-firewall.ts';
+import type { Remote } from '../../core/vpn/tunnel.ts';
+import type { CommandStream } from './command-stream.ts';
+import { isLostStream } from './command-stream.ts';
+import { applyFailure } from './failures.ts';
+import type { StateFolder } from './state-folder.ts';
+
+export interface ClientRulesDeps extends AddressPlan {
+  readonly folder: Pick<StateFolder, 'saveElements'>;
+  /** Runs a command in the container; it is made when it runs, so that it fits what a new stream has applied. */
+  readonly run: (command: () => string) => Promise<readonly string[]>;
+}
+
+/**
+ * The rules of one VPN client: what is wanted, on disk and in the kernel. Every change is one transaction, computed from what
+ * was applied last; all of it is applied when that is not known. Methods are called one at a time.
+ */
+export class ClientRules {
+  readonly #deps: ClientRulesDeps;
+  readonly #runs = new Map<number, RunNetwork>();
+  #remotes: readonly Remote[] = [];
+  #wanted: ClientElements = NO_ELEMENTS;
+  /** What the container has; undefined when that is not known. */
+  #applied: ClientElements | undefined;
+  /** Flows that are no longer allowed and may still be open. */
+  #cuts: readonly Cut[] = [];
+
+  constructor(deps: ClientRulesDeps) {
+    this.#deps = deps;
+  }
+
+  /** Throws V6_FIREWALL_APPLY; then all is as before. */
+  async setRun(run: number, network: RunNetwork): Promise<void> {
+    await this.#change(`the rules of run ${run}`, () => this.#runs.set(run, network), run);
+  }
+
+  async removeRun(run: number): Promise<void> {
+    if (!this.#runs.has(run)) return;
+    this.#runs.delete(run);
+    const wanted = this.#plan();
+    this.#cuts = [...this.#cuts, ...cutsOf(this.#wanted, wanted)];
+    const before = this.#wanted;
+    this.#wanted = wanted;
+    // From here on it is not wanted any more, whatever fails now: the next change or check takes it away.
+    await this.#deps.folder.saveElements(wanted, before);
+    await this.#apply();
+  }
+
+  async setRemotes(remotes: readonly Remote[]): Promise<void> {
+    const what = 'the addresses of the VPN server';
+    await this.#change(what, () => {
+      this.#remotes = remotes;
+    });
+  }
+
+  /** Before the container starts: what it restores. `remotes`: of the client config that is there. */
+  async prepare(remotes: readonly Remote[]): Promise<void> {
+    this.#remotes = remotes;
+    this.#wanted = this.#plan();
+    await this.#deps.folder.saveElements(this.#wanted);
+  }
+
+  /** Makes all of it hold over a new stream, whatever is there. */
+  async applyAll(stream: CommandStream): Promise<void> {
+    this.#applied = undefined;
+    const wanted = this.#wanted;
+    try {
+      await stream.run(apply(renderWhole(wanted), this.#cuts));
+    } catch (error) {
+      if (isLostStream(error)) throw error;
+      await stream.run(load(renderFill(wanted), this.#cuts));
+    }
+    this.#done(wanted);
+  }
+
+  /** Compares what is there with what is wanted and repairs it; resolves with what differed. `address`: of the tunnel, when it is up. */
+  async reconcile(address: Ipv4 | undefined): Promise<readonly Difference[]> {
+    const survey = parseSurvey(await this.#deps.run(() => 'survey'));
+    const wanted = this.#wanted;
+    const routes = compareRoutes(survey, this.#deps.vpnSubnet, address);
+    const rules = [...compareRules(survey), ...compareVpn(survey, this.#deps.vpnSubnet)];
+    const elements = rules.length > 0 ? [] : compareElements(survey.elements, wanted);
+    if (routes.length > 0)
+      await this.#deps.run(() => `vpn_routes${address === undefined ? '' : ` ${address}`}`);
+    if (rules.length > 0 || elements.length > 0) {
+      // What somebody opened has been used, perhaps.
+      const cuts = cutsOf(survey.elements, wanted);
+      this.#cuts = [...this.#cuts, ...cuts];
+      this.#applied = undefined;
+      if (rules.length > 0) await this.#deps.run(() => load(renderFill(wanted), this.#cuts));
+      else await this.#deps.run(() => apply(renderWhole(wanted), this.#cuts));
+      this.#done(wanted);
+    }
+    return [...routes, ...rules, ...elements];
+  }
+
+  /** What was refused to runs that live now, by run. `table`: text of `nft list table`. */
+  refusals(table: string, address: Ipv4 | undefined): Readonly<Record<number, readonly Refusal[]>> {
+    const named = { runs: [...this.#runs.values()], own: address };
+    return Object.fromEntries(
+      [...this.#runs].flatMap(([run, network]) => {
+        const refused = refusalsOf(table, network, named);
+        return refused.length === 0 ? [] : [[run, refused]];
+      }),
+    );
+  }
+
+  async takeRefusals(
+    network: Pick<RunNetwork, 'algorithm' | 'mappings'>,
+    address: Ipv4 | undefined,
+  ): Promise<readonly Refusal[]> {
+    const list = `nft list set ${CLIENT_TABLE} refused_in; nft list set ${CLIENT_TABLE} refused_out`;
+    const table = (await this.#deps.run(() => list)).join('\n');
+    const forget = forgetRefusals(table, network.algorithm);
+    // An element may have expired just now; nothing else depends on it.
+    if (forget.length > 0) await this.#deps.run(() => `${feed(forget)} | nft -f - || :`);
+    return refusalsOf(table, network, { runs: [...this.#runs.values()], own: address });
+  }
+
+  async #change(what: string, edit: () => void, run?: number): Promise<void> {
+    const before = {
+      remotes: this.#remotes,
+      network: run === undefined ? undefined : this.#runs.get(run),
+      wanted: this.#wanted,
+      cuts: this.#cuts,
+    };
+    edit();
+    try {
+      const wanted = this.#plan();
+      await this.#deps.folder.saveElements(wanted, before.wanted);
+      this.#cuts = [...this.#cuts, ...cutsOf(before.wanted, wanted)];
+      this.#wanted = wanted;
+      await this.#apply();
+    } catch (error) {
+      this.#remotes = before.remotes;
+      if (run !== undefined) this.#put(run, before.network);
+      this.#wanted = before.wanted;
+      this.#cuts = before.cuts;
+      this.#applied = undefined;
+      await this.#deps.folder.saveElements(before.wanted);
+      throw applyFailure(what, error);
+    }
+  }
+
+  #put(run: number, network: RunNetwork | undefined): void {
+    if (network === undefined) this.#runs.delete(run);
+    else this.#runs.set(run, network);
+  }
+
+  async #apply(): Promise<void> {
+    const wanted = this.#wanted;
+    const command = (): string =>
+      apply(
+        this.#applied === undefined ? renderWhole(wanted) : renderChange(this.#applied, wanted),
+        this.#cuts,
+      );
+    try {
+      if (command() === '') return;
+      await this.#deps.run(() => command() || ':');
+    } catch (error) {
+      this.#applied = undefined;
+      if (isLostStream(error) || !(error instanceof V6Error)) throw error;
+      // Somebody has been at the sets, or the table is gone: all of it anew.
+      await this.#deps.run(() => load(renderFill(wanted), this.#cuts));
+    }
+    this.#done(wanted);
+  }
+
+  #done(wanted: ClientElements): void {
+    this.#applied = wanted;
+    this.#cuts = [];
+  }
+
+  #plan(): ClientElements {
+    const { isolatedRange, vpnSubnet } = this.#deps;
+    return planElements({ isolatedRange, vpnSubnet, remotes: this.#remotes, runs: this.#runs });
+  }
+}
+
+/** Lines as what a pipe carries: a builtin of the shell, so there is no limit of an argument's length. Its text holds no quote. */
+function feed(lines: readonly string[]): string {
+  return `printf '%s\\n' ${lines.map((line) => `'${line}'`).join(' ')}`;
+}
+
+function apply(transaction: Transaction, cuts: readonly Cut[]): string {
+  const change = transaction.length === 0 ? '' : `${feed(transaction)} | nft -f -`;
+  return [change, cutCommand(cuts)].filter((part) => part !== '').join(' && ');
+}
+
+function load(transaction: Transaction, cuts: readonly Cut[]): string {
+  const change = transaction.length === 0 ? 'load_rules' : `${feed(transaction)} | load_rules`;
+  return [change, cutCommand(cuts)].filter((part) => part !== '').join(' && ');
+}
+
+function cutCommand(cuts: readonly Cut[]): string {
+  return cuts.length === 0 ? '' : `${feed(renderCuts(cuts))} | cut`;
+}
