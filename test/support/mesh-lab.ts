@@ -70,8 +70,10 @@ export class MeshLab {
     this.image = `v6-test-${scope}-peer:1`;
   }
 
-  /** `name`: 1 to 8 small letters and digits, of this test file alone. The nodes are not started yet. */
-  static async open(name: string, options: MeshLabOptions = {}): Promise<MeshLab> {
+  /** `title`: 1 to 7 small letters and digits, of this test file alone. The nodes are not started yet. */
+  static async open(title: string, options: MeshLabOptions = {}): Promise<MeshLab> {
+    // Two people who run the same file on one engine each have a letter of their own.
+    const name = `${title}${process.env.V6_TEST_LAB ?? ''}`;
     const scope: Scope = `demo-${name}`;
     const vpn = await VpnLab.open(name);
     await removeScope(vpn.engine, scope);
@@ -93,8 +95,13 @@ export class MeshLab {
   /** Opens the lab and starts its nodes; they are connected. */
   static async up(name: string, options: MeshLabOptions = {}): Promise<MeshLab> {
     const lab = await MeshLab.open(name, options);
-    await Promise.all(lab.nodes.map((node) => node.start()));
-    return lab;
+    try {
+      await Promise.all(lab.nodes.map((node) => node.start()));
+      return lab;
+    } catch (error) {
+      await lab.remove();
+      throw error;
+    }
   }
 
   get engine(): Engine {
