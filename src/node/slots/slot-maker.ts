@@ -10,6 +10,8 @@ import { type SlotOwner, slotAt, slotCapacity, slotNetwork } from './slot-plan.t
 /** The proxy's listener of a slot: it must be there before the VPN client relays to it. */
 export interface SlotListeners {
   open(index: number): Promise<void>;
+  /** Listens again when somebody took its socket away; true when that was so. */
+  mend(index: number): Promise<boolean>;
   close(index: number): Promise<void>;
 }
 

@@ -1,6 +1,6 @@
 import type { Clock } from '../../core/clock.ts';
 import type { Containers, Networks } from '../../core/engine/engine.ts';
-import { isV6Error, V6Error } from '../../core/errors.ts';
+import { isV6Error, toV6Error, V6Error } from '../../core/errors.ts';
 import { names } from '../../core/labels.ts';
 import type { Slot } from '../../core/vpn/slot.ts';
 import type { Drift } from '../interfaces/drift.ts';
@@ -132,6 +132,7 @@ export class SlotPool {
       const view = await viewSlots(this.#deps, this.#options);
       for (const entry of this.#slots.values()) {
         drift.push(...(await checkSlotNetwork(this.#deps, this.#options, entry, view)));
+        drift.push(...(await this.#mendListener(entry.slot)));
         if (!entry.isAttached) await this.#attach(entry).catch(() => undefined);
       }
       for (const entry of this.#free()) await this.#clean(entry);
@@ -195,6 +196,15 @@ export class SlotPool {
     await this.#attach(entry);
     if (entry.isDirty) await this.#deps.vpn.cleanSlot(entry.slot);
     entry.isDirty = false;
+  }
+
+  async #mendListener({ index, network }: Slot): Promise<readonly Drift[]> {
+    const told = { what: `proxy socket of slot ${network}`, found: 'missing', wanted: 'there' };
+    try {
+      return (await this.#deps.listeners.mend(index)) ? [told] : [];
+    } catch (error) {
+      return [{ ...told, failure: toV6Error(error) }];
+    }
   }
 
   async #attach(entry: Entry): Promise<void> {

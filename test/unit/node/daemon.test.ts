@@ -105,7 +105,13 @@ function world(config: Partial<NodeConfig> = {}, changes: Partial<DaemonDeps> = 
   const deps: DaemonDeps = {
     context: { name: 'alpha', scope: 'user' },
     config: nodeConfig(config),
-    engine,
+    engine: {
+      containers: engine.containers,
+      images: engine.images,
+      networks: vpn.seenIn(engine.networks),
+      info: () => engine.info(),
+      events: (labels, until) => engine.events(labels, until),
+    },
     coordinator,
     firewall,
     host: {

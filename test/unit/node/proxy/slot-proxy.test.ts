@@ -87,6 +87,19 @@ function ask(
 }
 
 describe('the proxy of a slot', () => {
+  it('listens again for the same run where somebody removed its socket', async () => {
+    expect(await proxy.mend(0)).toBe(false);
+    await rm(proxy.socketOf(0));
+    expect(await proxy.mend(0)).toBe(true);
+    expect((await ask('GET', '/task/17', { token: tokenFor(17) })).status).toBe(200);
+    await rm(proxy.socketOf(0));
+    await writeFile(proxy.socketOf(0), 'no socket');
+    expect(await proxy.mend(0)).toBe(true);
+    expect((await ask('GET', '/task/17', { token: tokenFor(17) })).status).toBe(200);
+    expect(await proxy.mend(0)).toBe(false);
+    expect(await proxy.mend(7)).toBe(false);
+  });
+
   it('passes a request of its run on, whole, and the answer with its true status back', async () => {
     answer = { status: 400, body: '{"msg":"no"}' };
     const body = '{"name":"subtask"}';
