@@ -266,7 +266,11 @@ export class NodeDaemon implements DaemonControl {
     const recovery = await recoverRuns({ ...deps, node }, open, networks.isolatedRange);
     const prepared = await slots.prepare(recovery.busySlots);
     signal.throwIfAborted();
-    this.#undoWithEngine('VPN client', () => vpn.remove());
+    this.#undoWithEngine(
+      'VPN client',
+      () => vpn.remove(),
+      () => vpn.close(),
+    );
     await vpn.start(prepared);
     signal.throwIfAborted();
     const hasTun = config.vpnSubnet !== undefined && (await deps.hasTun(vpn));
@@ -291,8 +295,8 @@ export class NodeDaemon implements DaemonControl {
   }
 
   /** A step of the teardown that only the engine can carry out. */
-  #undoWithEngine(what: string, undo: () => Promise<void>): void {
-    this.#teardown.add(what, () => this.#presence.unlessGone(undo));
+  #undoWithEngine(what: string, undo: () => Promise<void>, otherwise?: () => Promise<void>): void {
+    this.#teardown.add(what, () => this.#presence.unlessGone(undo, otherwise));
   }
 
   #createSlots(vpn: VpnClient, range: Cidr): SlotPool {

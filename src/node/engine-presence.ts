@@ -62,8 +62,9 @@ export class EnginePresence {
     return this.#stop;
   }
 
-  /** A step of the stop that needs the engine: left out when it is not there. */
-  async unlessGone(step: () => Promise<void>): Promise<void> {
+  /** A step of the stop that needs the engine; without an engine the other step, or none. */
+  async unlessGone(step: () => Promise<void>, otherwise?: () => Promise<void>): Promise<void> {
     if (this.#stop === 'stopped') await step();
+    else await otherwise?.();
   }
 }

@@ -56,6 +56,13 @@ export async function buildTestAlgorithm(
   await engine.images.build({ folder, tags: [tag], labels: { 'v6.test': 'node' } });
 }
 
+function launchHere([program = '', ...args]: readonly string[], env: Record<string, string>) {
+  return spawn(program, args, {
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+}
+
 export interface TestNodeOptions {
   readonly name: string;
   readonly scope: Scope;
@@ -67,6 +74,8 @@ export interface TestNodeOptions {
   readonly port: number;
   /** Further lines of the configuration file, or others in place of the usual ones. */
   readonly config?: readonly string[];
+  /** How its process is started; default: on this machine. */
+  readonly launch?: (command: readonly string[], env: Record<string, string>) => ChildProcess;
 }
 
 /** A node as `v6 node run` makes it, in this process, with its log as lines. */
@@ -88,13 +97,12 @@ export class TestNodeDaemon {
     await this.#write();
     const { scope, name, configFile } = this.context;
     const flags = ['--scope', scope, '--name', name, '--config', configFile];
-    const child = spawn(
-      process.execPath,
-      [dev, 'node', 'run', ...flags, '--vpn-image', this.#options.vpnImage],
-      { env: { ...process.env, ...this.#env() }, stdio: ['ignore', 'ignore', 'pipe'] },
-    );
+    const args = [dev, 'node', 'run', ...flags, '--vpn-image', this.#options.vpnImage];
+    const { launch = launchHere } = this.#options;
+    const child = launch([process.execPath, ...args], this.#env());
     child.stderr?.on('data', (chunk: Buffer) => this.log.push(chunk.toString()));
-    const isUp = () => this.log.join('').includes('The node has started');
+    const earlier = this.log.length;
+    const isUp = () => this.log.slice(earlier).join('').includes('The node has started');
     await until(`the process of ${name} has started`, 30_000, () => {
       if (child.exitCode !== null) throw new Error(this.log.join(''));
       return isUp();

@@ -1,4 +1,4 @@
-import type { Duplex, Readable } from 'node:stream';
+import { addAbortSignal, type Duplex, type Readable } from 'node:stream';
 import type Docker from 'dockerode';
 import type { ContainerInspectInfo } from 'dockerode';
 import type {
@@ -132,14 +132,16 @@ export class DockerContainers implements Containers {
   }
 
   async wait(id: string, signal?: AbortSignal): Promise<number> {
-    const result = await longRequest(
-      `wait for the container ${id}`,
-      () =>
-        this.#docker
-          .getContainer(id)
-          .wait(signal ? { abortSignal: signal } : {}) as Promise<WaitResult>,
-    );
-    return result.StatusCode;
+    const action = `wait for the container ${id}`;
+    // The engine begins its answer at once and ends it with the container. The client library waits for ever for the rest of
+    // an answer that an engine which goes away breaks off: so it is read here.
+    return longRequest(action, async () => {
+      const answer = await openWait(this.#docker, id, signal);
+      if (signal !== undefined) addAbortSignal(signal, answer);
+      let text = '';
+      for await (const chunk of answer) text += String(chunk);
+      return exitStatusIn(text);
+    });
   }
 
   async kill(id: string, signal: string): Promise<void> {
@@ -238,8 +240,41 @@ export class DockerContainers implements Containers {
   }
 }
 
-interface WaitResult {
-  readonly StatusCode: number;
+/** The part of the client library that opens a request without reading its answer. */
+interface Modem {
+  dial(
+    options: Readonly<Record<string, unknown>>,
+    callback: (error: Error | null, answer: Readable) => void,
+  ): void;
+}
+
+function openWait(docker: Docker, id: string, signal?: AbortSignal): Promise<Readable> {
+  const options = {
+    path: `/containers/${encodeURIComponent(id)}/wait`,
+    method: 'POST',
+    isStream: true,
+    ...(signal === undefined ? {} : { abortSignal: signal }),
+    statusCodes: { 200: true, 404: 'no such container', 500: 'server error' },
+  };
+  return new Promise((resolve, reject) => {
+    (docker.modem as unknown as Modem).dial(options, (error, answer) => {
+      if (error !== null) reject(error);
+      else resolve(answer);
+    });
+  });
+}
+
+/** Throws V6_ENGINE_MISSING for an answer that was broken off. */
+function exitStatusIn(text: string): number {
+  try {
+    const { StatusCode } = JSON.parse(text) as { readonly StatusCode?: unknown };
+    if (typeof StatusCode === 'number') return StatusCode;
+  } catch {
+    // Half an answer.
+  }
+  throw new V6Error('V6_ENGINE_MISSING', 'The container engine broke its answer off', {
+    details: { answer: text.slice(0, 200) },
+  });
 }
 
 /** Short ids have at least twelve digits (docker ps). */

@@ -1,3 +1,4 @@
+import { Agent } from 'node:http';
 import Docker from 'dockerode';
 import type { Engine, EngineEvent, EngineInfo } from '../../core/engine/engine.ts';
 import { DockerContainers } from './containers.ts';
@@ -20,8 +21,18 @@ export interface ConnectOptions {
  */
 export async function connectEngine(options: ConnectOptions = {}): Promise<Engine> {
   const docker = await openDocker(options);
+  useFreshConnections(docker);
   await request('reach the container engine', () => docker.ping());
   return new DockerEngine(docker);
+}
+
+/**
+ * A connection of its own for each request, which costs some 0.1 ms: an engine that is stopping still serves old connections,
+ * and one that was restarted has broken them.
+ */
+function useFreshConnections({ modem }: Docker): void {
+  const settings = modem as { protocol?: string; agent?: unknown };
+  if (settings.protocol === 'http') settings.agent = new Agent({ keepAlive: false });
 }
 
 async function openDocker(options: ConnectOptions): Promise<Docker> {

@@ -23,6 +23,7 @@ const SOCKET: Readonly<Record<string, readonly [ErrorCode, string, readonly stri
     ['Check DOCKER_HOST and `docker context ls`.'],
   ],
   ECONNRESET: ['V6_ENGINE_MISSING', 'The container engine went away', [START_HINT]],
+  ERR_STREAM_PREMATURE_CLOSE: ['V6_ENGINE_MISSING', 'The container engine went away', [START_HINT]],
   EPIPE: ['V6_ENGINE_MISSING', 'The container engine went away', [START_HINT]],
   EACCES: [
     'V6_ENGINE_PERMISSION',

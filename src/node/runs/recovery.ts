@@ -4,7 +4,7 @@ import type { Cidr } from '../../core/net/ipv4.ts';
 import type { OpenRun } from '../interfaces/coordinator.ts';
 import type { RunRecord } from '../interfaces/run-files.ts';
 import { slotAt } from '../slots/slot-plan.ts';
-import type { EndEvidence } from './end-cause.ts';
+import { type EndEvidence, endsOfCompanions } from './end-cause.ts';
 import type { RunDeps } from './run-deps.ts';
 import type { RunOrigin } from './run-execution.ts';
 
@@ -92,15 +92,6 @@ function keptContainer(origin: RunOrigin | undefined): string | undefined {
 
 async function listContainers({ node, engine }: Deps): Promise<readonly ContainerState[]> {
   return engine.containers.list({ [LABEL.scope]: node.scope, [LABEL.node]: node.name });
-}
-
-/** Containers of ours that end only when somebody ends them, and that the daemon itself never ends by force. */
-const COMPANIONS: readonly string[] = ['vpn-client', 'host-rules'];
-
-function endsOfCompanions(containers: readonly ContainerState[]): readonly Date[] {
-  return containers
-    .filter(({ labels }) => COMPANIONS.includes(labels[LABEL.kind] ?? ''))
-    .flatMap(({ finishedAt }) => finishedAt ?? []);
 }
 
 function byRun(containers: readonly ContainerState[]): ReadonlyMap<number, ContainerState[]> {

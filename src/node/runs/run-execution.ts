@@ -6,9 +6,9 @@ import { waitForEnd } from './container-end.ts';
 import {
   type EndEvidence,
   endedMeanwhile,
-  endedWithEngine,
   engineStopped,
-  NO_EVIDENCE,
+  gatherEvidence,
+  wasSignalled,
 } from './end-cause.ts';
 import { RunContext } from './run-context.ts';
 import type { RunDeps } from './run-deps.ts';
@@ -121,7 +121,7 @@ export class RunExecution {
         break;
       case 'ended':
         takeOver(context, origin.record, origin.container.id);
-        return collect(context, origin.container, origin.evidence);
+        return collect(context, origin.container, async () => origin.evidence);
       case 'unreported':
         takeOver(context, origin.record);
         return endingOfRecord(context, origin.record);
@@ -131,7 +131,7 @@ export class RunExecution {
     }
     const { deps, container, signal } = context;
     const { state, absences } = await waitForEnd(deps, container as string, signal);
-    return collect(context, state, { ...NO_EVIDENCE, absences });
+    return collect(context, state, () => gatherEvidence(deps, state, absences, signal));
   }
 
   async #endingOf(thrown: unknown): Promise<RunEnding> {
@@ -165,26 +165,31 @@ function endedFromOutside(context: RunContext, cause: StopCause): EndStatus {
 async function collect(
   context: RunContext,
   ended: ContainerState,
-  evidence: EndEvidence,
+  evidence: () => Promise<EndEvidence>,
 ): Promise<RunEnding> {
   const output = await context.readLogs();
   const finishedAt = ended.finishedAt ?? context.deps.clock.now();
-  const withEngine = (): RunEnding => {
+  const payload = await readOutput(context);
+  // Who obeys the engine's SIGTERM ends well, and has no result.
+  const hasNoResult = ended.exitCode === 0 && payload?.byteLength === 0;
+  if ((wasSignalled(ended) || hasNoResult) && endedMeanwhile(ended, await evidence())) {
     context.notes.push(failureNote(engineStopped(ended)));
     return { status: 'failed', log: context.log(output), finishedAt };
-  };
-  if (endedWithEngine(ended, evidence)) return withEngine();
+  }
   if (ended.oomKilled)
     context.notes.push('The algorithm used more memory than it may, and was ended.');
-  const status = ended.exitCode === 0 ? 'completed' : 'crashed';
+  const status = ended.exitCode === 0 && payload !== undefined ? 'completed' : 'crashed';
+  const log = context.log(output);
+  return payload === undefined ? { status, log, finishedAt } : { status, log, finishedAt, payload };
+}
+
+/** What the algorithm left; undefined, with a line in the run's log, when that cannot be read. */
+async function readOutput(context: RunContext): Promise<Uint8Array | undefined> {
   try {
-    const payload = await context.deps.files.readOutput(context.id);
-    // An algorithm that obeys SIGTERM ends well, and has no result.
-    if (payload.byteLength === 0 && endedMeanwhile(ended, evidence)) return withEngine();
-    return { status, log: context.log(output), payload, finishedAt };
+    return await context.deps.files.readOutput(context.id);
   } catch (error) {
     context.notes.push(failureNote(toV6Error(error)));
-    return { status: 'crashed', log: context.log(output), finishedAt };
+    return undefined;
   }
 }
 

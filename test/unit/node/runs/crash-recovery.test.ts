@@ -73,7 +73,7 @@ async function drama(fate: Fate, points: readonly CrashPoint[]) {
 
 function countStarts({ engine }: NodeWorld): () => number {
   let count = 0;
-  const { start } = engine.containers;
+  const start = engine.containers.start.bind(engine.containers);
   engine.containers.start = async (id) => {
     const before = await engine.containers.find(id);
     await start(id);

@@ -89,9 +89,22 @@ describe('an algorithm whose engine goes away', () => {
       const at = new Date(world.clock.now().getTime() - end.earlier);
       world.engine.goAway({ exitCode: end.exitCode, at });
       world.engine.comeBack();
-      await pass(2);
+      await pass(4);
       expect(run).toMatchObject({ status: 'crashed', ends: 1 });
     }
+  });
+
+  it('has failed too when that engine still tells of its end, and goes then', async () => {
+    const { world, run, pass, container } = await running();
+    world.engine.end(container, 143);
+    await world.settle();
+    expect(run.ends).toBe(0);
+    world.engine.goAway();
+    await pass(10);
+    expect(run.ends).toBe(0);
+    world.engine.comeBack();
+    await pass(6);
+    expect(run).toMatchObject({ status: 'failed', ends: 1 });
   });
 
   it('is ended when a user wants that, as soon as the engine is back', async () => {
@@ -124,7 +137,7 @@ describe('a run that starts while the engine is away', () => {
 
   it('does not run an algorithm twice whose start was never answered', async () => {
     const world = new NodeWorld();
-    const { start } = world.engine.containers;
+    const start = world.engine.containers.start.bind(world.engine.containers);
     let starts = 0;
     world.engine.containers.start = async (id) => {
       starts += 1;
