@@ -125,7 +125,7 @@ describe('the node against our server', () => {
       },
     ]);
     expect(await north.family.openChildren(made.task)).toEqual([]);
-    await south.runs.patch(second, { status: 'failed', finishedAt: new Date() });
+    await south.runs.patch(second, { status: 'completed', finishedAt: new Date() });
     expect((await north.family.openRuns(made.task)).map(({ run }) => run)).toEqual([first]);
     await south.vpn.setAddress(null);
     expect(await north.family.openRuns(999_999)).toEqual([]);
@@ -185,6 +185,52 @@ describe('the node against our server', () => {
     } finally {
       life.abort(new Error('the test is over'));
     }
+  });
+
+  it('hears that a node with open runs has another address, and of how algorithms get on', async () => {
+    const session = sessionFor(world.port, node.apiKey);
+    await createHttpCoordinator(session).session.login();
+    const south = createHttpCoordinator(sessionFor(world.port, other.apiKey));
+    await south.session.login();
+    const life = new AbortController();
+    const heard: string[] = [];
+    const nobody = { onNewTask: () => undefined, onKill: () => undefined };
+    const base = { origin: session.origin, clock: systemClock, logger: silentLogger };
+    new NodeEvents({ ...base, token: session }).listen(
+      {
+        ...nobody,
+        onSync: () => heard.push('sync'),
+        onAddressChange: ({ node_id }) => heard.push(`address ${node_id}`),
+        onStatus: ({ task_id, status }) => heard.push(`${status} ${task_id}`),
+      },
+      life.signal,
+    );
+    await until('the first sync', 5000, () => heard.includes('sync'));
+    const open = await south.runs.listOpen();
+    for (const { id } of open)
+      await south.runs.patch(id, { status: 'failed', finishedAt: new Date() });
+    await south.vpn.setAddress('10.206.0.8');
+    const made = await world.createTask('echo:1', [other.organization]);
+    await south.vpn.setAddress('10.206.0.8');
+    await south.vpn.setAddress('10.206.0.9');
+    await until('the change is heard', 5000, () => heard.includes(`address ${other.id}`));
+    // Not of an address that nobody has runs at, nor of one that stays as it was.
+    expect(heard.filter((line) => line.startsWith('address'))).toHaveLength(1);
+    const emitter = new NodeEvents({ ...base, token: sessionFor(world.port, other.apiKey) });
+    emitter.listen({ ...nobody, onSync: () => heard.push('other') }, life.signal);
+    await until('the other is connected', 5000, () => heard.includes('other'));
+    emitter.emitStatus({
+      run_id: made.runs[0] ?? 0,
+      task_id: made.task,
+      collaboration_id: world.collaboration,
+      node_id: other.id,
+      organization_id: other.organization,
+      parent_id: null,
+      status: 'active',
+    });
+    await until('the status is heard', 5000, () => heard.includes(`active ${made.task}`));
+    await south.vpn.setAddress(null);
+    life.abort(new Error('done'));
   });
 
   it('has a code for a server that is not there', async () => {

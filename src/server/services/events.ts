@@ -15,6 +15,8 @@ export type ServerEvent =
       readonly type: 'node-online' | 'node-offline';
       readonly node: Pick<NodeRecord, 'id' | 'name' | 'organizationId' | 'collaborationId'>;
     }
+  /** A node that has open runs got another tunnel address, or lost it. */
+  | { readonly type: 'address-changed'; readonly collaborationId: number; readonly nodeId: number }
   | { readonly type: 'algorithm-status'; readonly change: AlgorithmStatusChange }
   | {
       readonly type: 'algorithm-log';

@@ -75,23 +75,46 @@ export function notFound(what: string, id: number): V6Error {
  * that is offline it is taken. Throws V6_REQUEST_INVALID, V6_REQUEST_CONFLICT.
  */
 export async function patchNode(
-  deps: Pick<NodeServiceDeps, 'store'>,
+  deps: Pick<NodeServiceDeps, 'store' | 'events'>,
   node: NodeRecord,
   changes: { readonly name?: string | undefined; readonly ip?: string | null | undefined },
 ): Promise<NodeRecord> {
   const { name, ip } = changes;
   if (typeof ip === 'string') assertTunnelAddress(ip);
-  await deps.store.transaction(async (store) => {
-    if (typeof ip === 'string') await freeAddress(store, node, ip);
+  const moved = await deps.store.transaction(async (store) => {
+    const robbed = typeof ip === 'string' ? await freeAddress(store, node, ip) : [];
     await store.nodes.update(node.id, { name, ip });
+    return ip === undefined || ip === node.ip ? robbed : [node, ...robbed];
   });
+  await tellOfAddresses(deps, moved);
   return getNode(deps.store, node.id);
 }
 
-async function freeAddress(store: Store, node: NodeRecord, ip: string): Promise<void> {
+/**
+ * Nodes let each other in by address: they hear of a new one at once, where a node has runs. A thousand nodes that come back
+ * without runs are nobody's news.
+ */
+async function tellOfAddresses(
+  { store, events }: Pick<NodeServiceDeps, 'store' | 'events'>,
+  moved: readonly NodeRecord[],
+): Promise<void> {
+  for (const { id, organizationId, collaborationId } of moved) {
+    const filter = { organizationId, collaborationIds: [collaborationId], isOpen: true };
+    const { rows } = await store.runs.list(filter, { ...LARGEST_PAGE, limit: 1 });
+    if (rows.length > 0) events.publish({ type: 'address-changed', collaborationId, nodeId: id });
+  }
+}
+
+/** Resolves with the nodes that had the address. */
+async function freeAddress(
+  store: Store,
+  node: NodeRecord,
+  ip: string,
+): Promise<readonly NodeRecord[]> {
   const filter = { ip, collaborationIds: [node.collaborationId] };
   const { rows } = await store.nodes.list(filter, LARGEST_PAGE);
-  for (const other of rows.filter((row) => row.id !== node.id)) {
+  const others = rows.filter((row) => row.id !== node.id);
+  for (const other of others) {
     if (other.isOnline) {
       throw new V6Error('V6_REQUEST_CONFLICT', `Node ${other.name} has the address ${ip}`, {
         hints: ['Two nodes must not share a VPN account that gives both the same address.'],
@@ -99,6 +122,7 @@ async function freeAddress(store: Store, node: NodeRecord, ip: string): Promise<
     }
     await store.nodes.update(other.id, { ip: null });
   }
+  return others;
 }
 
 function assertTunnelAddress(ip: string): void {

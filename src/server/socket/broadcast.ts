@@ -47,6 +47,14 @@ function send(tasks: Tasks, spread: Spread, event: ServerEvent): void {
       spread(rooms, (to) => to.emit(event.type, { id, name, org_id: organizationId }));
       return;
     }
+    case 'address-changed':
+      spread([room.collaboration(event.collaborationId)], (to) =>
+        to.emit('address_change', {
+          node_id: event.nodeId,
+          collaboration_id: event.collaborationId,
+        }),
+      );
+      return;
     case 'account-ended':
       tasks.in(room.account(event.accountId)).disconnectSockets(true);
       return;

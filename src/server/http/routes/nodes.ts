@@ -96,7 +96,7 @@ function registerWrites({ app, store, events, render, vpn, clock, apiKeyDigestKe
       if (ip !== undefined) throw forbidden('Only the node itself knows its tunnel address');
     }
     const changes = { name: title, ip: ip ?? (clear === true ? null : undefined) };
-    return render.node(await patchNode({ store }, node, changes));
+    return render.node(await patchNode({ store, events }, node, changes));
   });
 
   app.delete('/node/:id', { schema: { params } }, async (request) => {
