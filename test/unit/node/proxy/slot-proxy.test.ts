@@ -180,4 +180,39 @@ describe('the proxy of a slot', () => {
     expect((await stat(behind)).mode & 0o777).toBe(0o644);
     expect(await readFile(behind, 'utf8')).toBe('host');
   });
+
+  it('opens the way to the addresses of an answer before it passes it on', async () => {
+    const order: string[] = [];
+    proxy.useFamilies({
+      learn: async (run, listed) => {
+        await new Promise((resolve) => setImmediate(resolve));
+        order.push(`learn ${run} ${listed.map(({ port }) => port).join()}`);
+      },
+      confirm: async (run) => void order.push(`confirm ${run}`),
+    });
+    const text = '{"addresses":[{"ip":"10.76.0.2","port":50000,"protocol":"tcp"}]}';
+    answer = { status: 200, body: text };
+    const got = await ask('GET', '/vpn/algorithm/addresses', { token: tokenFor(17) });
+    order.push('answered');
+    expect(got).toEqual({ status: 200, body: JSON.parse(text) });
+    expect(order).toEqual(['learn 41 50000', 'answered']);
+    // This one may list runs of other tasks: the node looks itself who belongs to the family.
+    answer = { status: 200, body: '{"data":[{"node":{"ip":"10.76.0.2"},"ports":[{"port":7}]}]}' };
+    await ask('GET', '/run?task_id=18', { token: tokenFor(17) });
+    expect(order.at(-1)).toBe('confirm 41');
+  });
+
+  it('keeps an answer back whose addresses could not be opened, so that the algorithm asks again', async () => {
+    const refuse = async (): Promise<void> => {
+      throw new V6Error('V6_FIREWALL_APPLY', 'no');
+    };
+    proxy.useFamilies({ learn: refuse, confirm: refuse });
+    answer = { status: 200, body: '{"addresses":[{"ip":"10.76.0.2","port":50000}]}' };
+    const got = await ask('GET', '/vpn/algorithm/addresses', { token: tokenFor(17) });
+    expect(got).toMatchObject({ status: 503, body: { code: 'V6_NODE_NOT_READY' } });
+    answer = { status: 200, body: '{"addresses":[]}' };
+    expect((await ask('GET', '/vpn/algorithm/addresses', { token: tokenFor(17) })).status).toBe(
+      200,
+    );
+  });
 });

@@ -1,0 +1,208 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import type { Logger } from '../../../../src/core/logger.ts';
+import type { Cidr, Ipv4 } from '../../../../src/core/net/ipv4.ts';
+import { DESTINATIONS_MAX, type LocalRun } from '../../../../src/node/family/family-member.ts';
+import { READ_EVERY_MS, TaskFamilies } from '../../../../src/node/family/task-families.ts';
+import { FakeCoordinator } from '../../../fakes/coordinator.ts';
+import { ManualClock, settled } from '../../../fakes/manual-clock.ts';
+import { FakeVpnClient } from '../../../fakes/vpn-client.ts';
+
+const SELF = 3;
+const local: LocalRun = {
+  run: 1,
+  task: 10,
+  parent: 9,
+  algorithm: '10.205.0.3' as Ipv4,
+  mappings: [],
+};
+const at = (node: number, more: { task?: number; ports?: readonly number[] } = {}) => ({
+  run: node * 100,
+  task: more.task ?? 10,
+  node,
+  address: `10.206.0.${node}`,
+  ports: (more.ports ?? []).map((port) => ({ port, protocol: 'tcp' as const })),
+});
+
+describe('the families of the runs of a node', () => {
+  let server: FakeCoordinator;
+  let vpn: FakeVpnClient;
+  let clock: ManualClock;
+  let families: TaskFamilies;
+  let life: AbortController;
+  let warnings: string[];
+
+  beforeEach(() => {
+    server = new FakeCoordinator();
+    vpn = new FakeVpnClient();
+    clock = new ManualClock();
+    life = new AbortController();
+    warnings = [];
+    const write = (): void => undefined;
+    const logger: Logger = {
+      debug: write,
+      info: write,
+      warn: (text) => void warnings.push(text),
+      error: write,
+    };
+    families = new TaskFamilies(
+      { server: server.family, vpn, self: SELF, vpnSubnet: '10.206.0.0/16' as Cidr, clock, logger },
+      life.signal,
+    );
+    return () => life.abort(new Error('over'));
+  });
+
+  const peers = (run = 1) => vpn.networks.get(run)?.peers;
+  const destinations = (run = 1) => vpn.networks.get(run)?.destinations.map(({ port }) => port);
+
+  it('are own task, parent and children, of all nodes but this one', async () => {
+    server.elsewhere.push(at(4), at(5, { task: 9 }), at(6, { task: 11 }), at(7, { task: 12 }));
+    server.elsewhere.push(at(SELF));
+    server.children.set(10, [11]);
+    await families.join(local);
+    expect(peers()).toEqual(['10.206.0.4', '10.206.0.5', '10.206.0.6']);
+  });
+
+  it('allow the ports that are registered; without a protocol both', async () => {
+    server.elsewhere.push(at(4, { ports: [50_001] }), {
+      ...at(5),
+      ports: [{ port: 50_002, protocol: undefined }],
+    });
+    await families.join(local);
+    expect(vpn.networks.get(1)?.destinations).toEqual([
+      { address: '10.206.0.4', protocol: 'tcp', port: 50_001 },
+      { address: '10.206.0.5', protocol: 'tcp', port: 50_002 },
+      { address: '10.206.0.5', protocol: 'udp', port: 50_002 },
+    ]);
+  });
+
+  it('leave addresses outside the VPN out, and say so once', async () => {
+    server.elsewhere.push({ ...at(4), address: '169.254.169.254' }, { ...at(5), address: null });
+    await families.join(local);
+    expect(peers()).toEqual([]);
+    await clock.turn(READ_EVERY_MS);
+    await settled();
+    expect(warnings).toHaveLength(1);
+  });
+
+  it('are bounded, with a warning', async () => {
+    const ports = Array.from({ length: DESTINATIONS_MAX + 5 }, (_, index) => index + 1);
+    server.elsewhere.push(at(4, { ports }));
+    await families.join(local);
+    expect(destinations()).toHaveLength(DESTINATIONS_MAX);
+    expect(warnings[0]).toContain('too large');
+  });
+
+  it('are read again by the clock, and nothing is read when no run is left', async () => {
+    await families.join(local);
+    await settled();
+    server.elsewhere.push(at(4));
+    await clock.turn(READ_EVERY_MS);
+    await settled();
+    expect(peers()).toEqual(['10.206.0.4']);
+    families.leave(1);
+    await settled();
+    const before = server.journal.length;
+    await clock.turn(10 * READ_EVERY_MS);
+    await settled();
+    expect(server.journal).toHaveLength(before);
+  });
+
+  it('are read at once on a hint about them, and not on others', async () => {
+    await families.join(local);
+    await settled();
+    server.elsewhere.push(at(4));
+    const before = server.journal.length;
+    families.hint({ task: 77, parent: 78 });
+    families.onStatus({ task_id: 10, parent_id: 9, node_id: SELF, status: 'active' });
+    families.onStatus({ task_id: 10, parent_id: 9, node_id: 4, status: 'initializing' });
+    // A sibling: another child of the parent.
+    families.hint({ task: 13, parent: 9 });
+    await settled();
+    expect(server.journal).toHaveLength(before);
+    families.onStatus({ task_id: 10, parent_id: 9, node_id: 4, status: 'active' });
+    await settled();
+    expect(peers()).toEqual(['10.206.0.4']);
+    await clock.turn(1000);
+    server.elsewhere.length = 0;
+    families.onAddressChange(4);
+    await settled();
+    expect(peers()).toEqual([]);
+  });
+
+  it('are read once for all runs of a task', async () => {
+    await families.join(local);
+    await families.join({ ...local, run: 2, algorithm: '10.205.0.11' as Ipv4 });
+    await settled();
+    server.journal.length = 0;
+    await clock.turn(READ_EVERY_MS);
+    await settled();
+    expect(server.journal.toSorted()).toEqual(['children 10', 'family 10', 'family 9']);
+  });
+
+  it('stay as they were while the server is away, and a run starts all the same', async () => {
+    server.elsewhere.push(at(4));
+    await families.join(local);
+    await settled();
+    server.isAway = true;
+    server.elsewhere.length = 0;
+    await clock.turn(READ_EVERY_MS);
+    await settled();
+    expect(peers()).toEqual(['10.206.0.4']);
+    await families.join({ ...local, run: 2 });
+    expect(peers(2)).toEqual([]);
+    server.isAway = false;
+    server.elsewhere.push(at(5));
+    for (let turn = 0; turn < 5; turn += 1) {
+      await clock.turn(30_000);
+      await settled();
+    }
+    expect([peers(1), peers(2)]).toEqual([['10.206.0.5'], ['10.206.0.5']]);
+  });
+
+  it('take what an algorithm is told at once, until a later reading knows better', async () => {
+    await families.join(local);
+    await settled();
+    const told = { address: '10.206.0.4' as Ipv4, protocol: 'tcp', port: 50_000 } as const;
+    await families.learn(1, [told, { ...told, address: '192.0.2.1' as Ipv4 }]);
+    expect(vpn.networks.get(1)?.destinations).toEqual([told]);
+    const applied = vpn.journal.length;
+    await families.learn(1, [told]);
+    expect(vpn.journal).toHaveLength(applied);
+    await clock.turn(READ_EVERY_MS);
+    await settled();
+    expect(destinations()).toEqual([]);
+  });
+
+  it('confirm only what is theirs of an answer that may list others', async () => {
+    await families.join(local);
+    await settled();
+    server.elsewhere.push(at(4, { ports: [50_000] }));
+    await families.confirm(1, [
+      { address: '10.206.0.4' as Ipv4, protocol: 'tcp', port: 50_000 },
+      { address: '10.206.0.8' as Ipv4, protocol: 'tcp', port: 50_001 },
+    ]);
+    expect(destinations()).toEqual([50_000]);
+  });
+
+  it('apply nothing for a run that has left', async () => {
+    const joining = families.join(local);
+    families.leave(1);
+    await joining;
+    expect(vpn.networks.size).toBe(0);
+    await families.learn(1, [{ address: '10.206.0.4' as Ipv4, protocol: 'tcp', port: 1 }]);
+    expect(vpn.networks.size).toBe(0);
+  });
+
+  it('try again when the rules could not be applied', async () => {
+    await families.join(local);
+    await settled();
+    server.elsewhere.push(at(4));
+    vpn.failNext('applyRun', 'V6_FIREWALL_APPLY');
+    await clock.turn(READ_EVERY_MS);
+    await settled();
+    expect(peers()).toEqual([]);
+    await clock.turn(1000);
+    await settled();
+    expect(peers()).toEqual(['10.206.0.4']);
+  });
+});
