@@ -1,3 +1,4 @@
+import type { ChildProcess } from 'node:child_process';
 import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { connectEngine } from '../../src/adapters/docker/engine.ts';
@@ -27,11 +28,14 @@ export class FirewallLab implements AsyncDisposable {
   /** The same engine as our code sees it. */
   readonly engine: Engine;
   readonly image: string;
+  /** What commands of v6 are told to connect to. */
+  commandSocket: string;
 
   private constructor(made: PrivateEngine, engine: Engine, image: string) {
     this.private = made;
     this.engine = engine;
     this.image = image;
+    this.commandSocket = made.socket;
   }
 
   static async open(options: PrivateEngineOptions): Promise<FirewallLab> {
@@ -52,10 +56,26 @@ export class FirewallLab implements AsyncDisposable {
 
   /** A command line of v6 on the lab's host. */
   v6(...args: readonly string[]): Promise<Ended> {
-    return this.private.exec([process.execPath, DEV, ...args], {
-      env: this.#home(),
-      timeoutMs: 60_000,
+    const env = this.#env();
+    return this.private.exec([process.execPath, DEV, ...args], { env, timeoutMs: 60_000 });
+  }
+
+  /** As `v6`, in the background; nsenter is its parent. */
+  start(...args: readonly string[]): ChildProcess {
+    return this.private.spawn([process.execPath, DEV, ...args], {
+      env: this.#env(),
+      stdio: ['ignore', 'ignore', 'ignore'],
     });
+  }
+
+  /** Bridge of the slot. */
+  get bridge(): string {
+    return this.#slot().bridge;
+  }
+
+  /** Where a node of the lab keeps what it knows between its lives. */
+  dataDir(node: string): string {
+    return path.join(this.#home, 'data/vantage6/node', node);
   }
 
   /** What a command prints with --json. Throws with what it said when it fails. */
@@ -101,9 +121,14 @@ export class FirewallLab implements AsyncDisposable {
     return slotAt({ scope: 'user', node: 'alpha' }, RANGE, 0);
   }
 
-  #home(): Record<string, string> {
-    const home = path.join(this.private.folder, 'home');
+  get #home(): string {
+    return path.join(this.private.folder, 'home');
+  }
+
+  #env(): Record<string, string> {
+    const home = this.#home;
     return {
+      DOCKER_HOST: `unix://${this.commandSocket}`,
       HOME: home,
       XDG_CONFIG_HOME: `${home}/config`,
       XDG_DATA_HOME: `${home}/data`,
@@ -115,7 +140,7 @@ export class FirewallLab implements AsyncDisposable {
   }
 
   async #configure(node: string): Promise<void> {
-    const folder = path.join(this.private.folder, 'home/config/vantage6/node');
+    const folder = path.join(this.#home, 'config/vantage6/node');
     await mkdir(folder, { recursive: true });
     const lines = [
       'api_key: an-api-key-of-a-test-1234',
