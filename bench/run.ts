@@ -9,7 +9,9 @@ import { type BenchInput, benchAddresses, benchFanout, benchLogin } from './benc
 import type { BenchDocument } from './document.ts';
 import { findPython } from './python-peer.ts';
 import { renderText } from './render.ts';
+import { benchPorts } from './vpn/ports.ts';
 import { benchTaskStart } from './vpn/task-start.ts';
+import { benchThroughput } from './vpn/throughput.ts';
 
 const ROOT = path.join(import.meta.dirname, '..');
 interface Benchmark {
@@ -23,14 +25,17 @@ const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   addresses: { run: benchAddresses, rounds: 1, isOfServer: true },
   fanout: { run: benchFanout, rounds: 10, isOfServer: true },
   login: { run: benchLogin, rounds: 1, isOfServer: true },
+  ports: { run: benchPorts, rounds: 15, isOfServer: false },
   'task-start': { run: benchTaskStart, rounds: 20, isOfServer: false },
+  throughput: { run: benchThroughput, rounds: 11, isOfServer: false },
 };
 
 const USAGE = `npm run bench -- ${Object.keys(BENCHMARKS).join('|')} [options]
 
   --json            one JSON document
   --sources         run the server from its sources and not from the bundle
-  --rounds N        measurements of each kind; default: fanout 10 (Python: a third), task-start 20
+  --rounds N        measurements of each kind; default: fanout 10 (Python: a third), ports 15
+                    (upstream: a fifth), task-start 20, throughput 11
 
 of the server:
   --python VENV     folder of the Python packages: used when they are there, else made; default: not measured
@@ -38,7 +43,7 @@ of the server:
   --nodes K         nodes of fanout and login; default 1000
   --seconds S       per measurement of addresses; default 10 (Python: a few requests, each takes seconds)
 
-task-start needs root and a container engine with tun.
+ports, task-start and throughput need root and a container engine with tun.
 `;
 
 async function main(argv: readonly string[]): Promise<void> {

@@ -61,7 +61,10 @@ export class EngineApi {
     });
     const output = await textOf(answer);
     const { ExitCode } = await this.call('GET', `/exec/${String(Id)}/json`);
-    if (ExitCode !== 0) throw new Error(`${command.join(' ')}: ${String(ExitCode)} ${output}`);
+    if (ExitCode !== 0) {
+      const what = command.join(' ').slice(0, 200);
+      throw new Error(`${what}: ${String(ExitCode)} ${output.slice(0, 300)}`);
+    }
     return output;
   }
 

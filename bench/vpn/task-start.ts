@@ -23,6 +23,8 @@ const SETTLE_MS = 400;
 interface Start {
   /** POST /task until the engine says that the algorithm's process runs. */
   readonly totalMs: number;
+  /** POST /task until the container is made: what is ours of it. The engine's start is the same with and without VPN. */
+  readonly createdMs: number;
   /** Time in each state of the run, and in the engine. */
   readonly steps: Readonly<Record<string, number>>;
   /** During the whole life of the task. */
@@ -112,6 +114,7 @@ async function startOurs({ world, ours }: Bench, kind: 'with' | 'without'): Prom
   const createdMs = created.timeNano / 1e6;
   return {
     totalMs: startedMs - began,
+    createdMs: createdMs - began,
     steps: {
       ...stepsOf(nodes[kind].log.slice(lines).join(''), began),
       create: createdMs - stateSince(nodes[kind].log.slice(lines).join(''), 'starting'),
@@ -133,7 +136,7 @@ async function startUpstream(
   await setTimeout(SETTLE_MS);
   const { containers, execs } = countOf(theirs);
   // The rules are forgotten by an exec of ours.
-  return { totalMs, steps: {}, containers, execs: execs - 1 };
+  return { totalMs, createdMs: totalMs, steps: {}, containers, execs: execs - 1 };
 }
 
 const isOfAlgorithm =
@@ -201,30 +204,29 @@ function documentOf(rounds: readonly Round[]): BenchDocument {
       rounds.map(({ upstreamWithout }) => upstreamWithout),
     ),
   ] as const;
-  const [v6, v6Without, upstream, upstreamWithout] = figures;
-  const added = round(v6.p50 - v6Without.p50);
-  const upstreamAdded = round(upstream.p50 - upstreamWithout.p50);
+  const [v6, , upstream] = figures;
+  const made = added(rounds, 'createdMs', ['v6With', 'v6Without']);
+  const whole = added(rounds, 'totalMs', ['v6With', 'v6Without']);
+  const theirs = added(rounds, 'totalMs', ['upstreamWith', 'upstreamWithout']);
   return {
     name: 'task-start',
     unit: 'ms',
     figures: [
       ...figures,
-      { what: 'added by the VPN, pair by pair', ...spread(rounds.map(addedOf)) },
-      {
-        what: 'added by the VPN, pair by pair, upstream',
-        ...spread(
-          rounds.map(({ upstreamWith, upstreamWithout: plain }) =>
-            round(upstreamWith.totalMs - plain.totalMs),
-          ),
-        ),
-      },
+      { added: 'v6, until the container is made', ...made },
+      { added: 'v6, until its process runs', ...whole },
+      { added: 'upstream, until its process runs', ...theirs },
     ],
     ratios: [
-      { what: 'added, upstream to v6', ratio: round(upstreamAdded / Math.max(added, 1)) },
       { what: 'whole start with VPN, upstream to v6', ratio: round(upstream.p50 / v6.p50) },
+      {
+        what: 'added, upstream to v6',
+        ratio: round(theirs.p50 / Math.max(made.p50, whole.p50, 1)),
+      },
     ],
     goals: [
-      atMost('ms that the VPN adds to a start, difference of the medians', added, 50),
+      atMost('ms added until the container is made, p50 of the pairs', made.p50, 50),
+      atMost('ms added until its process runs, p50 of the pairs', whole.p50, 50),
       atMost('containers for a task', v6.containers, 1),
       atMost('execs for a task', v6.execs, 0),
       atLeast('starts measured', rounds.length, 20),
@@ -232,7 +234,14 @@ function documentOf(rounds: readonly Round[]): BenchDocument {
   };
 }
 
-const addedOf = ({ v6With, v6Without }: Round): number => v6With.totalMs - v6Without.totalMs;
+/** What the VPN adds, round by round: the two starts of a round are a second apart, so the machine is as fast for both. */
+function added(
+  rounds: readonly Round[],
+  figure: 'totalMs' | 'createdMs',
+  [one, other]: readonly [keyof Round, keyof Round],
+): Spread {
+  return spread(rounds.map((row) => row[one][figure] - row[other][figure]));
+}
 
 function figuresOf(
   who: TaskStartFigures['who'],
