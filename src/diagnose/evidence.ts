@@ -1,5 +1,6 @@
 import type { EchoPair, EchoProtocol, EchoReport } from '../core/protocol/echo.ts';
 import type { RunStatus } from '../core/protocol/entities.ts';
+import type { Refusal } from '../core/vpn/task-firewall.ts';
 import type { TestNodeState } from '../core/vpn/test-report.ts';
 
 /** How the run of a member stands when the test has ended. */
@@ -9,6 +10,8 @@ export interface RunEvidence {
   readonly finished: boolean;
   /** Last line of its log, without control characters; empty when there is none. */
   readonly lastLine: string;
+  /** What its log says that the task firewall of its node refused. */
+  readonly refusals: readonly Refusal[];
 }
 
 /** All that is known of one node of the mesh when the test has ended. */

@@ -1,4 +1,5 @@
 import { ECHO_PROTOCOLS, type EchoPair, type Hop } from '../core/protocol/echo.ts';
+import type { Refusal } from '../core/vpn/task-firewall.ts';
 import type { TestPair } from '../core/vpn/test-report.ts';
 import type { Member, MeshEvidence } from './evidence.ts';
 
@@ -20,10 +21,26 @@ export function findHop(
   if (from?.report === undefined || to === undefined || reported?.error == null) return null;
   if (reported.error.hop !== null) return reported.error.hop;
   return (
+    hopByFirewall(from, to, reported) ??
     hopBySender(from) ??
     (from === to ? hopOfHairpin(reported) : undefined) ??
     (from === to ? null : hopBetween(from, to, reported, mesh))
   );
+}
+
+/** A packet was counted where it was dropped: nothing else needs to be asked. */
+function hopByFirewall(from: Member, to: Member, pair: EchoPair): Hop | undefined {
+  const [address = '', port = ''] = pair.address?.split(':') ?? [];
+  const isOfPair = (refusal: Refusal): boolean =>
+    refusal.protocol === pair.protocol && String(refusal.port) === port;
+  const wasKept = from.run?.refusals.some(
+    (refusal) => refusal.side === 'sending' && refusal.address === address && isOfPair(refusal),
+  );
+  const wasDropped = to.run?.refusals.some(
+    (refusal) =>
+      refusal.side === 'receiving' && refusal.address === from.vpnAddress && isOfPair(refusal),
+  );
+  return wasKept === true || wasDropped === true ? 'rule' : undefined;
 }
 
 function hopBySender(from: Member): Hop | undefined {

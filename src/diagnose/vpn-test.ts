@@ -4,6 +4,7 @@ import { V6Error } from '../core/errors.ts';
 import { ECHO_IMAGE } from '../core/labels.ts';
 import { parseEchoReport, plainText } from '../core/protocol/echo.ts';
 import type { Collaboration, NodeEntity, Result, Run } from '../core/protocol/entities.ts';
+import { parseRefusalNotes } from '../core/protocol/refusal-note.ts';
 import type { VpnTestReport } from '../core/vpn/test-report.ts';
 import type { Member } from './evidence.ts';
 import type { UserClient } from './interfaces/user-client.ts';
@@ -224,7 +225,13 @@ function toMember(
   const lastLine = plainText(run.log?.trimEnd().split('\n').at(-1) ?? '');
   return {
     ...member,
-    run: { run: run.id, status: run.status, finished: hasEnded(run), lastLine },
+    run: {
+      run: run.id,
+      status: run.status,
+      finished: hasEnded(run),
+      lastLine,
+      refusals: parseRefusalNotes(run.log ?? ''),
+    },
     // A report in the name of somebody else is none.
     ...(report?.organization === organization ? { report } : {}),
   };

@@ -204,7 +204,7 @@ export class NodeDaemon implements DaemonControl {
 
   async network(): Promise<DaemonNetwork> {
     const { networks, slots, vpn } = this.#started();
-    const { container, running, rules } = await vpn.describe();
+    const { container, running, rules, refusals = {} } = await vpn.describe();
     const host = await this.#deps.firewall.inspect();
     return {
       uplink: networks.uplink,
@@ -215,6 +215,9 @@ export class NodeDaemon implements DaemonControl {
         run,
       })),
       vpnClient: { container, running, rules },
+      refusals: Object.entries(refusals).flatMap(([run, refused]) =>
+        refused.map((one) => ({ run: Number(run), ...one })),
+      ),
       hostRules: host.rules,
       host,
     };

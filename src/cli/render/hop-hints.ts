@@ -12,7 +12,7 @@ export const HOP_HINTS: Readonly<Record<Hop, string>> = {
   hub: 'both tunnels are up and nothing passes between them: look at the VPN server (embedded: `npx v6 portal status`) and whether it lets clients reach each other',
   'peer-client':
     'the VPN client or the tunnel of the receiving node is down or lacks rules: there, `npx v6 node status` and `npx v6 node network show`',
-  rule: 'a rule dropped the packets: on both nodes, `npx v6 node network show` with its counters',
+  rule: 'the task firewall refused the packets: the logs of the two runs say where; on that node, `npx v6 node logs` and `npx v6 node network show`, and whether the server has the right tunnel address of the other',
   container:
     'the port of the receiving container did not listen: on that node, `npx v6 node logs` has the log of the run',
 };

@@ -120,12 +120,26 @@ export function renderNodeNetwork(network: NetworkView): string {
     renderSlots(slots),
     '',
     ...(host === null ? [] : renderConflicts(host.conflicts)),
+    ...renderRefusals(network.refusals ?? []),
     'Rules of v6 on the host:',
     hostRules ?? 'none',
     '',
     'Rules in the VPN client:',
     orNone(vpnClient.rules),
   ].join('\n');
+}
+
+/** What the task firewall refused to the runs of now. */
+function renderRefusals(refusals: NonNullable<DaemonNetwork['refusals']>): string[] {
+  if (refusals.length === 0) return [];
+  const rows = refusals.map(({ run, side, address, protocol, port, packets }) => [
+    String(run),
+    side === 'sending'
+      ? `to ${address}:${port}/${protocol}`
+      : `from ${address} to ${port}/${protocol}`,
+    String(packets),
+  ]);
+  return ['Refused by the task firewall:', renderTable(['RUN', 'FLOW', 'PACKETS'], rows), ''];
 }
 
 function renderSlots(slots: DaemonNetwork['slots']): string {

@@ -1,5 +1,6 @@
 import type { ErrorCode } from '../errors.ts';
 import type { HostFirewallView } from '../net/host-rules.ts';
+import type { Refusal } from '../vpn/task-firewall.ts';
 
 /**
  * What the CLI asks a running node daemon: HTTP/1.1 with JSON over the unix socket `daemon.sock` in the node's run folder.
@@ -150,6 +151,8 @@ export interface DaemonNetwork {
     readonly running: boolean;
     readonly rules: string;
   };
+  /** What the task firewall refused to runs that live now; absent in daemons of an earlier version. */
+  readonly refusals?: readonly (Refusal & { readonly run: number })[];
   /** Rules of ours on the host; null when there are none. */
   readonly hostRules: string | null;
   /** What makes the host's firewall, and what in it drops our traffic; null when the daemon does not say. */

@@ -23,24 +23,27 @@ const SENDING =
 const RECEIVING =
   /^The task firewall refused (\d+) packets? to this algorithm from ([\d.]+), at its tunnel port (\d+)\/(tcp|udp): /;
 
-/**
- * The notes at the head of a run's log. The algorithm's own words follow the notes of its node: a line of these that looks like
- * one ends nothing but its own diagnosis.
- */
+/** The notes that a run's log begins with: what follows them are the algorithm's own words. */
 export function parseRefusalNotes(log: string): readonly Refusal[] {
-  return log.split('\n').flatMap((line) => {
-    const sent = SENDING.exec(line);
-    const match = sent ?? RECEIVING.exec(line);
-    if (match === null) return [];
-    const [, packets, address, port, protocol] = match;
-    return [
-      {
-        side: sent === null ? ('receiving' as const) : ('sending' as const),
-        address: address as Ipv4,
-        protocol: protocol as 'tcp' | 'udp',
-        port: Number(port),
-        packets: Number(packets),
-      },
-    ];
-  });
+  const found: Refusal[] = [];
+  for (const line of log.split('\n')) {
+    const refusal = parseNote(line);
+    if (refusal === undefined) break;
+    found.push(refusal);
+  }
+  return found;
+}
+
+function parseNote(line: string): Refusal | undefined {
+  const sent = SENDING.exec(line);
+  const match = sent ?? RECEIVING.exec(line);
+  if (match === null) return undefined;
+  const [, packets, address, port, protocol] = match;
+  return {
+    side: sent === null ? 'receiving' : 'sending',
+    address: address as Ipv4,
+    protocol: protocol as 'tcp' | 'udp',
+    port: Number(port),
+    packets: Number(packets),
+  };
 }

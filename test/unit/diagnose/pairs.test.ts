@@ -1,6 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { ErrorCode } from '../../../src/core/errors.ts';
+import type { Ipv4 } from '../../../src/core/net/ipv4.ts';
 import {
   ECHO_LABEL,
   ECHO_PROTOCOLS,
@@ -9,6 +10,7 @@ import {
   type EchoReport,
 } from '../../../src/core/protocol/echo.ts';
 import { RUN_STATUSES, type RunStatus } from '../../../src/core/protocol/entities.ts';
+import type { Refusal } from '../../../src/core/vpn/task-firewall.ts';
 import type { Member } from '../../../src/diagnose/evidence.ts';
 import { judgePairs } from '../../../src/diagnose/pairs.ts';
 
@@ -50,15 +52,21 @@ function reportOf(organization: number, all: readonly number[], fate: Fate): Ech
 
 function member(
   organization: number,
-  options: Partial<Omit<Member, 'run'>> & { status?: RunStatus; noRun?: boolean } = {},
+  options: Partial<Omit<Member, 'run'>> & {
+    status?: RunStatus;
+    noRun?: boolean;
+    refusals?: readonly Refusal[];
+  } = {},
 ): Member {
-  const { status = 'completed', noRun = false, ...rest } = options;
+  const { status = 'completed', noRun = false, refusals = [], ...rest } = options;
   return {
     organization,
     node: `node-${organization}`,
     state: 'connected',
     vpnAddress: `10.76.0.${organization}`,
-    ...(noRun ? {} : { run: { run: organization, status, finished: true, lastLine: '' } }),
+    ...(noRun
+      ? {}
+      : { run: { run: organization, status, finished: true, lastLine: '', refusals } }),
     ...rest,
   };
 }
@@ -76,6 +84,16 @@ function mesh(
     }),
   );
 }
+
+/** One that the task firewall of a node refused. */
+const refusal = (side: Refusal['side'], of: number, more: Partial<Refusal> = {}): Refusal => ({
+  side,
+  address: `10.76.0.${of}` as Ipv4,
+  protocol: 'tcp',
+  port: 49152,
+  packets: 3,
+  ...more,
+});
 
 const hopsOf = (members: readonly Member[]): readonly string[] =>
   judgePairs(members)
@@ -292,5 +310,26 @@ describe('the hop of a failed pair', () => {
       error: pair.error === null ? null : { ...pair.error, hop: 'rule' as const },
     }));
     expect(hopsOf([member(1, { report: { ...report, pairs } })])).toEqual(['1>1 rule']);
+  });
+
+  it('is a rule when the log of one of the two says that its firewall refused this very flow', () => {
+    const meshWith = (first: readonly Refusal[], second: readonly Refusal[]): readonly Member[] => [
+      member(1, {
+        report: reportOf(1, [1, 2], (to) => (to === 2 ? 'V6_TEST_TIMEOUT' : undefined)),
+        refusals: first,
+      }),
+      member(2, { report: reportOf(2, [1, 2], () => undefined), refusals: second }),
+    ];
+    expect(hopsOf(meshWith([], []))).toEqual(['1>2 null']);
+    expect(hopsOf(meshWith([refusal('sending', 2)], []))).toEqual(['1>2 rule']);
+    expect(hopsOf(meshWith([], [refusal('receiving', 1)]))).toEqual(['1>2 rule']);
+    // Another flow says nothing about this one.
+    for (const other of [
+      refusal('sending', 2, { port: 50_000 }),
+      refusal('sending', 3),
+      refusal('sending', 2, { protocol: 'udp' }),
+      refusal('receiving', 2),
+    ])
+      expect(hopsOf(meshWith([other], []))).toEqual(['1>2 null']);
   });
 });

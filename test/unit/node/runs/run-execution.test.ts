@@ -1,8 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { V6Error } from '../../../../src/core/errors.ts';
+import type { Ipv4 } from '../../../../src/core/net/ipv4.ts';
 import { decodeEnv } from '../../../../src/core/protocol/algorithm-env.ts';
+import { slotAt } from '../../../../src/node/slots/slot-plan.ts';
 import { tokenFor } from '../../../fakes/coordinator.ts';
-import { NodeWorld, nodeConfig } from '../../../fakes/node-world.ts';
+import { NodeWorld, nodeConfig, RANGE } from '../../../fakes/node-world.ts';
+
+const OWNER = { scope: 'user', node: 'alpha' } as const;
 
 const nothingIsHeld = (world: NodeWorld): void => {
   expect(world.engine.held().containers).toEqual([]);
@@ -138,6 +142,22 @@ describe('a run', () => {
     expect(world.proxy.callers.get(0)).toMatchObject({ run: run.id, task: run.task.id });
   });
 
+  it('has in its log what the task firewall refused', async () => {
+    const world = await new NodeWorld({
+      engine: { program: () => ({ exitCode: 0, output: 'hello\n' }) },
+    }).ready();
+    const address = '10.206.0.9' as Ipv4;
+    for (const { algorithm } of [0, 1, 2].map((index) => slotAt(OWNER, RANGE, index)))
+      world.vpn.refused.set(algorithm, [
+        { side: 'sending', address, protocol: 'tcp', port: 49170, packets: 12 },
+      ]);
+    const run = world.coordinator.add({ image: 'echo:1' });
+    await world.sync();
+    expect(run.log).toBe(
+      'The task firewall refused 12 packets of this algorithm to 10.206.0.9:49170/tcp: no registered address of its task family.\nhello\n',
+    );
+  });
+
   it('ends as crashed when its program fails, with the log and without our token', async () => {
     const world = await new NodeWorld({
       engine: { program: () => ({ exitCode: 3, output: `token ${tokenFor(1041)}\nboom\n` }) },
@@ -181,7 +201,7 @@ describe('a run', () => {
   it('undoes everything when the port map cannot be applied', async () => {
     const world = await new NodeWorld().ready();
     const run = world.coordinator.add({ image: 'echo:1' });
-    world.vpn.failNext('applyPortMappings', 'V6_FIREWALL_APPLY');
+    world.vpn.failNext('applyRun', 'V6_FIREWALL_APPLY');
     await world.sync();
     expect(run).toMatchObject({ status: 'failed', ends: 1 });
     expect(run.log).toContain('V6_FIREWALL_APPLY');
