@@ -51,6 +51,8 @@ export function serverSpec(
     capabilities: [],
     readOnlyRoot: true,
     tmpfs: ['/tmp'],
+    memoryBytes: 2 * 2 ** 30,
+    pids: 512,
     restart: 'unless-stopped',
     stopTimeoutSeconds: 10,
   };

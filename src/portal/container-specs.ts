@@ -8,6 +8,11 @@ import { serverProcesses } from './test-modes.ts';
 /** Label with a hash of what a container was made from: another hash, another container. */
 export const SETTINGS_LABEL = 'v6.settings';
 
+/** Node with a few thousand sessions takes a fifth of it. */
+const PORTAL_MEMORY_BYTES = 512 * 2 ** 20;
+/** Two processes of OpenVPN, each far below 100 MB with some hundred clients. */
+const VPN_SERVER_MEMORY_BYTES = 512 * 2 ** 20;
+
 export interface ContainerInput {
   readonly scope: Scope;
   readonly image: string;
@@ -40,6 +45,7 @@ export function portalContainer(input: ContainerInput): ContainerSpec {
     readOnlyRoot: true,
     restart: 'unless-stopped',
     pids: 256,
+    memoryBytes: PORTAL_MEMORY_BYTES,
     stopTimeoutSeconds: 5,
     publish: publishPort(publish?.address, publish?.http, settings.listen.port, 'tcp'),
   };
@@ -83,6 +89,7 @@ export function vpnServerContainer(input: ContainerInput): ContainerSpec {
     },
     restart: 'unless-stopped',
     pids: 64,
+    memoryBytes: VPN_SERVER_MEMORY_BYTES,
     stopTimeoutSeconds: 5,
     publish: protocols.flatMap((protocol) =>
       publishPort(publish?.address, publish?.vpn, settings.vpn.port, protocol),

@@ -71,7 +71,14 @@ function hostConfig(spec: ContainerSpec): HostConfig {
       : {}),
     ...(spec.dns ? { Dns: [...spec.dns] } : {}),
     ...(spec.pidMode ? { PidMode: spec.pidMode } : {}),
-    ...(spec.memoryBytes === undefined ? {} : { Memory: spec.memoryBytes }),
+    // The same limit for memory and swap together: no swap beside it.
+    ...(spec.memoryBytes === undefined
+      ? {}
+      : { Memory: spec.memoryBytes, MemorySwap: spec.memoryBytes }),
+    ...(spec.cpus === undefined ? {} : { NanoCpus: Math.round(spec.cpus * 1e9) }),
+    ...(spec.oomScore === undefined ? {} : { OomScoreAdj: spec.oomScore }),
+    // What lies in the memory of ours or of an algorithm is nothing for a file.
+    Ulimits: [{ Name: 'core', Soft: 0, Hard: 0 }],
     ...(spec.pids === undefined ? {} : { PidsLimit: spec.pids }),
     PortBindings: portBindings(spec),
   };

@@ -151,7 +151,24 @@ function limits(read: KeyReader): NodeConfig['limits'] {
   return {
     memoryBytes: memory(below),
     pids: below.integer('pids', { from: 1, to: 4_194_304 }) ?? DEFAULT_PIDS,
+    cpus: cpus(below),
   };
+}
+
+/** The engine knows hundredths of a processor. */
+const LEAST_CPUS = 0.01;
+const MOST_CPUS = 1024;
+
+function cpus(read: KeyReader): number | undefined {
+  const value = read.raw('cpus');
+  if (value === undefined) return undefined;
+  const number = typeof value === 'string' ? Number(value) : value;
+  if (typeof number === 'number' && number >= LEAST_CPUS && number <= MOST_CPUS) return number;
+  read.problem(
+    'cpus',
+    `must be a number of processors from ${LEAST_CPUS} to ${MOST_CPUS}, such as 1.5, not ${JSON.stringify(value)}`,
+  );
+  return undefined;
 }
 
 const UNITS: Readonly<Record<string, number>> = { '': 1, b: 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30 };

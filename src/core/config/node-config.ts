@@ -41,11 +41,18 @@ export interface NodeConfig {
     readonly allowedOrganizations: readonly string[];
     /** Default true: a failed pull fails the run even when the image is here. */
     readonly requireAlgorithmPull: boolean;
+    /** Ours, `read_only_root`, default false: no algorithm may write into its image's files, whatever the image says of itself. */
+    readonly readOnlyRoot: boolean;
   };
   /** `algorithm_env`: added to every algorithm's environment. */
   readonly algorithmEnv: Readonly<Record<string, string>>;
   /** Ours, `algorithm_limits`: per container. */
-  readonly limits: { readonly memoryBytes: number | undefined; readonly pids: number };
+  readonly limits: {
+    readonly memoryBytes: number | undefined;
+    readonly pids: number;
+    /** Processors' worth of time; undefined: all there is. */
+    readonly cpus: number | undefined;
+  };
   readonly shareAlgorithmLogs: boolean;
   /** `share_config`: tell the server which databases and algorithms this node offers. */
   readonly shareConfig: boolean;

@@ -9,6 +9,7 @@ export function readPolicies(policies: KeyReader): NodeConfig['policies'] {
     allowedUsers: allowedUsers(policies),
     allowedOrganizations: list(policies, 'allowed_organizations').map(String),
     requireAlgorithmPull: policies.flag('require_algorithm_pull') ?? true,
+    readOnlyRoot: policies.flag('read_only_root') ?? false,
   };
 }
 

@@ -78,8 +78,14 @@ export interface ContainerSpec {
   readonly sysctls?: Readonly<Record<string, string>>;
   readonly restart?: 'no' | 'unless-stopped';
   readonly publish?: readonly PublishedPort[];
+  /** Most memory, swap included. */
   readonly memoryBytes?: number;
+  /** Most processes and threads at once. */
   readonly pids?: number;
+  /** Processors' worth of time, e.g. 1.5; not more than the host has. */
+  readonly cpus?: number;
+  /** 0–1000: how gladly the kernel ends it when the host's memory ends. */
+  readonly oomScore?: number;
   readonly stopTimeoutSeconds?: number;
 }
 

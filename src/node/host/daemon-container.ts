@@ -31,6 +31,9 @@ export interface DaemonContainerInput {
   readonly hosts?: Readonly<Record<string, string>>;
 }
 
+/** A result of 256 MB goes through its memory four times, once in each form on its way. */
+const MEMORY_BYTES = 4 * 2 ** 30;
+
 /** A node ends its runs and its VPN client before it ends itself. Seconds. */
 export const STOP_TIMEOUT_SECONDS = 60;
 
@@ -82,6 +85,9 @@ export function planDaemonContainer(input: DaemonContainerInput): ContainerSpec 
       ),
     ],
     tmpfs: ['/tmp'],
+    readOnlyRoot: true,
+    memoryBytes: MEMORY_BYTES,
+    pids: 512,
     // Its files belong to the user on the host.
     capabilities: ['CHOWN', 'DAC_OVERRIDE', 'FOWNER', 'FSETID'],
     restart: 'unless-stopped',

@@ -22,13 +22,22 @@ const CAPABILITIES = [
   'NET_BIND_SERVICE',
 ] as const;
 
+/** With the value `true` an image says that it writes nowhere but below /mnt/tmp, /tmp and its output. */
+export const READ_ONLY_ROOT_LABEL = 'v6.read-only-root';
+/** Counts as memory of the container. Programs may run from it: some languages unpack themselves there. */
+const SCRATCH = '/tmp:rw,nosuid,nodev,exec,mode=1777,size=256m';
+/** On a host without memory an algorithm goes before the node that could tell of it. */
+const OOM_SCORE = 500;
+
 export interface AlgorithmSpecInput {
   readonly scope: Scope;
   readonly node: string;
   readonly run: number;
   readonly image: string;
+  /** Labels of the image, by whoever made it. */
+  readonly imageLabels?: Readonly<Record<string, string>>;
   readonly databases: readonly TaskDatabase[];
-  readonly config: Pick<NodeConfig, 'databases' | 'algorithmEnv' | 'limits'>;
+  readonly config: Pick<NodeConfig, 'databases' | 'algorithmEnv' | 'limits' | 'policies'>;
   readonly slot: Slot;
   readonly folder: RunFolder;
 }
@@ -52,7 +61,9 @@ export function algorithmSpec(input: AlgorithmSpecInput): ContainerSpec {
     ...databases.env,
     ...config.algorithmEnv,
   };
-  const { memoryBytes, pids } = config.limits;
+  const { memoryBytes, pids, cpus } = config.limits;
+  const readOnlyRoot =
+    config.policies.readOnlyRoot || input.imageLabels?.[READ_ONLY_ROOT_LABEL] === 'true';
   return {
     name: names.algorithm(input.node, input.run, input.scope),
     image: input.image,
@@ -74,8 +85,11 @@ export function algorithmSpec(input: AlgorithmSpecInput): ContainerSpec {
     ],
     capabilities: CAPABILITIES,
     restart: 'no',
+    ...(readOnlyRoot ? { readOnlyRoot, tmpfs: [SCRATCH] } : {}),
     pids,
     ...(memoryBytes === undefined ? {} : { memoryBytes }),
+    ...(cpus === undefined ? {} : { cpus }),
+    oomScore: OOM_SCORE,
     stopTimeoutSeconds: 1,
   };
 }

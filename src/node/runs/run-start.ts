@@ -56,7 +56,9 @@ export async function startRun(context: RunContext): Promise<void> {
   });
   const isReachable = await openTheWay(context, slot, ports);
   context.enter('starting');
-  const container = await context.as('start failed', () => startContainer(context, slot, folder));
+  const container = await context.as('start failed', () =>
+    startContainer(context, slot, folder, found.labels),
+  );
   // An image that exposes nothing has one port by convention, and most of them never listen on it.
   if (isReachable && found.exposedPorts.length > 0)
     await awaitListening(deps, container, ports, signal);
@@ -152,13 +154,19 @@ async function joinFamily(
   context.signal.throwIfAborted();
 }
 
-async function startContainer(context: RunContext, slot: Slot, folder: RunFolder): Promise<string> {
+async function startContainer(
+  context: RunContext,
+  slot: Slot,
+  folder: RunFolder,
+  imageLabels: Readonly<Record<string, string>>,
+): Promise<string> {
   const { deps, open, id, signal } = context;
   const spec = algorithmSpec({
     scope: deps.node.scope,
     node: deps.node.name,
     run: id,
     image: open.task.image,
+    imageLabels,
     databases: open.task.databases,
     config: deps.config,
     slot,

@@ -28,6 +28,9 @@ export function clientFolders(runDir: string): ClientFolders {
   };
 }
 
+/** OpenVPN takes some 10 MB, a relayed connection below 1 MB, and the relays are bounded. */
+const MEMORY_BYTES = 2 ** 30;
+
 export interface ClientContainer {
   readonly image: string;
   readonly node: { readonly name: string; readonly scope: Scope };
@@ -80,6 +83,7 @@ export function clientContainerSpec(input: ClientContainer, slots: readonly Slot
     },
     restart: 'unless-stopped',
     pids: 8192,
+    memoryBytes: MEMORY_BYTES,
     stopTimeoutSeconds: 5,
   } as const satisfies Partial<ContainerSpec>;
   return {

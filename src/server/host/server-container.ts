@@ -12,6 +12,9 @@ const INNER_PORT = 5000;
 /** A server ends its sockets and the requests under way before it ends itself. Seconds. */
 export const STOP_TIMEOUT_SECONDS = 20;
 
+/** Results travel through its memory, several at once: a bound for what goes wrong, not a measure of what it takes. */
+export const SERVER_LIMITS = { memoryBytes: 4 * 2 ** 30, pids: 512 } as const;
+
 /** Who starts the server on the host: its files are theirs, inside as outside. */
 export interface ServerUser {
   readonly uid: number;
@@ -66,6 +69,7 @@ export function planServerContainer(input: ServerContainerInput): ContainerSpec 
     capabilities: [],
     readOnlyRoot: true,
     tmpfs: ['/tmp'],
+    ...SERVER_LIMITS,
     restart: 'unless-stopped',
     stopTimeoutSeconds: STOP_TIMEOUT_SECONDS,
   };

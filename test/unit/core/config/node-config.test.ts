@@ -65,9 +65,10 @@ docker_services:
         allowedUsers: [],
         allowedOrganizations: [],
         requireAlgorithmPull: false,
+        readOnlyRoot: false,
       },
       algorithmEnv: { THREADS: '4' },
-      limits: { memoryBytes: undefined, pids: 1024 },
+      limits: { memoryBytes: undefined, pids: 1024, cpus: undefined },
       shareAlgorithmLogs: false,
       shareConfig: true,
       logLevel: 'debug',
@@ -121,7 +122,7 @@ isolated_range: 10.99.0.0/22
 uplink_network: v6a-demo
 spare_slots: 2
 max_runs: 3
-algorithm_limits: {memory: 1.5g, pids: 64}
+algorithm_limits: {memory: 1.5g, pids: 64, cpus: 0.5}
 `,
       FILE,
     );
@@ -130,7 +131,7 @@ algorithm_limits: {memory: 1.5g, pids: 64}
       uplinkNetwork: 'v6a-demo',
       spareSlots: 2,
       maxRuns: 3,
-      limits: { memoryBytes: 1.5 * 2 ** 30, pids: 64 },
+      limits: { memoryBytes: 1.5 * 2 ** 30, pids: 64, cpus: 0.5 },
     });
   });
 
@@ -162,6 +163,9 @@ algorithm_limits: {memory: 1.5g, pids: 64}
     ['max_runs: 2.5', 'V6_CONFIG_INVALID', '2.5'],
     ['uplink_network: "-x"', 'V6_CONFIG_INVALID', 'uplink_network'],
     ['algorithm_limits: {memory: lots}', 'V6_CONFIG_INVALID', 'algorithm_limits.memory'],
+    ['algorithm_limits: {cpus: 0}', 'V6_CONFIG_INVALID', 'algorithm_limits.cpus'],
+    ['algorithm_limits: {cpus: all}', 'V6_CONFIG_INVALID', 'algorithm_limits.cpus'],
+    ['policies: {read_only_root: maybe}', 'V6_CONFIG_INVALID', 'policies.read_only_root'],
     ['algorithm_limits: 5', 'V6_CONFIG_INVALID', 'algorithm_limits must be a mapping'],
     ['encryption: {enabled: perhaps}', 'V6_CONFIG_INVALID', 'encryption.enabled'],
     ['server_ca: ca.pem', 'V6_CONFIG_INVALID', 'server_ca must be an absolute path'],
