@@ -1,7 +1,7 @@
-import { networkInterfaces } from 'node:os';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { addressAt } from '../../src/core/net/ipv4.ts';
 import {
+  addressesOf,
   HostWitness,
   refuses,
   shell,
@@ -33,7 +33,6 @@ let server: string;
 let serverWitness: Witness;
 let victim: { network: string; address: string; gateway: string };
 let slot: { network: string; address: string; gateway: string };
-let insider: string;
 /** Containers on the VPN client's uplink, and on a network whose resolver is the outside. */
 let neighbour: string;
 let resolving: string;
@@ -72,23 +71,14 @@ const asksName = async (container: string, resolver: string): Promise<boolean> =
 };
 const withLast = (address: string, last: number): string => address.replace(/\d+$/, String(last));
 /** Addresses of this host that a container could aim at. */
-const hostAddresses = (): string[] => [
-  ...new Set([
-    ...Object.values(networkInterfaces())
-      .flat()
-      .filter((one) => one?.family === 'IPv4' && !one.internal)
-      .map((one) => one?.address ?? ''),
-    withLast(lab.vpn.serverAddress, 1),
-    world.gateway,
-  ]),
-];
+let hostAddresses: readonly string[];
 const everyHostAddress = async (
   probe: typeof tcp,
   container: string,
   how: 'some' | 'every',
 ): Promise<boolean> => {
   const results = await Promise.all(
-    hostAddresses().map((address) => probe(container, `${address}:${host.port}`, host)),
+    hostAddresses.map((address) => probe(container, `${address}:${host.port}`, host)),
   );
   return how === 'some' ? results.some(Boolean) : results.every(Boolean);
 };
@@ -98,6 +88,13 @@ describe('an algorithm, with root in its container', () => {
     lab = await MeshLab.up('atka', { nodes: 2 });
     host = await HostWitness.open();
     world = await OutsideWorld.open(lab.vpn);
+    const [docker0, outside] = await Promise.all(['docker0', 'eth0'].map(addressesOf));
+    hostAddresses = [
+      ...(docker0 ?? []),
+      ...(outside ?? []),
+      withLast(lab.vpn.serverAddress, 1),
+      world.gateway,
+    ];
     hostile = await buildHostileImage(lab);
     const nodes = [lab.node(1), lab.node(2)];
     [own, foreign] = await Promise.all([
@@ -109,10 +106,6 @@ describe('an algorithm, with root in its container', () => {
     server = lab.vpn.serverName;
     serverWitness = witnessIn(server);
     await shell(server, `${witnessProgram(SERVER_PORT)} sleep 0`);
-    insider = await lab.vpn.addContainer(`${lab.vpn.sandbox.id}-insider`, {
-      command: ['-c', 'exec sleep 900'],
-      networks: [{ name: victim.network }],
-    });
     neighbour = await lab.vpn.addContainer(`${lab.vpn.sandbox.id}-neighbour`, {
       command: ['-c', 'exec sleep 900'],
       networks: [{ name: lab.vpn.uplink }],
@@ -166,7 +159,7 @@ describe('an algorithm, with root in its container', () => {
     [
       'the metadata service, UDP',
       () => udp(attacker, world.metadata, world.witness),
-      () => udp(world.bystander, world.metadata),
+      () => udp(world.bystander, world.metadata, world.witness),
     ],
     [
       'the metadata service from the VPN client’s network',
@@ -198,12 +191,12 @@ describe('an algorithm, with root in its container', () => {
     [
       'another task on this node, by its slot address',
       () => tcp(attacker, `${victim.address}:8888`),
-      () => tcp(insider, `${victim.address}:8888`),
+      () => tcp(run(foreign, 1).container, `${victim.address}:8888`),
     ],
     [
       'another task on this node, by its slot address, UDP',
       () => udp(attacker, `${victim.address}:8888`),
-      () => udp(insider, `${victim.address}:8888`),
+      () => udp(run(foreign, 1).container, `${victim.address}:8888`),
     ],
     [
       'another task on this node, by its tunnel port',

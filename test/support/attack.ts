@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { createSocket, type Socket } from 'node:dgram';
 import { createServer, type Server } from 'node:net';
+import { execa } from 'execa';
 import { expect, it } from 'vitest';
 import { connectEngine } from '../../src/adapters/docker/engine.ts';
 
@@ -71,6 +72,14 @@ export const udp = (
 export async function can(container: string, line: string): Promise<boolean> {
   const { containers } = await engine;
   return (await containers.exec(container, ['/bin/sh', '-c', `{ ${line}; } 2>&1`])).exitCode === 0;
+}
+
+/** IPv4 addresses of a device of this host; also of one without a carrier, which Node does not list. */
+export async function addressesOf(device: string): Promise<readonly string[]> {
+  const { stdout } = await execa('ip', ['-o', '-4', 'addr', 'show', 'dev', device], {
+    reject: false,
+  });
+  return [...stdout.matchAll(/ inet ([\d.]+)/g)].map(([, address = '']) => address);
 }
 
 /** Shell text: TCP and UDP services that answer with what they are told and keep it in /tmp/heard. */
