@@ -111,6 +111,15 @@ export class FakeEngine implements Engine {
     if (held) this.#end(held, exitCode);
   }
 
+  /** Somebody gives a container another name. */
+  rename(name: string, next: string): void {
+    const held = this.#lookup(name);
+    if (held === undefined) return;
+    const spec = { ...held.spec, name: next };
+    this.#containers.set(held.state.id, { ...held, spec, state: { ...held.state, name: next } });
+    this.#emit('container', 'rename', held.state.id);
+  }
+
   /** Somebody pauses a running container. */
   pause(name: string): void {
     const held = this.#lookup(name);

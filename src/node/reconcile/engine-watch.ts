@@ -16,17 +16,24 @@ type Urgency = 'now' | 'soon' | undefined;
 
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 5000;
-/** Events that may explain a difference: not older than this, ms. */
-const MEMORY_MS = 60_000;
+/** Events that may explain a difference: not older than this, ms. A look follows an event within two seconds. */
+const MEMORY_MS = 15_000;
 const MEMORY_MAX = 200;
 /** Ways in which a container of ours goes away or stands still. */
 const LOSSES = new Set(['die', 'destroy', 'pause', 'rename', 'update']);
+
+interface Remembered {
+  readonly atMs: number;
+  readonly event: EngineEvent;
+  /** It came while we repaired: probably ours. */
+  readonly isOwn: boolean;
+}
 
 /** Follows the engine's events about one node: asks for a look where they give a reason, and remembers who may have changed what. */
 export class EngineWatch {
   readonly #deps: EngineWatchDeps;
   readonly #owner: SlotOwner;
-  #memory: { readonly atMs: number; readonly event: EngineEvent }[] = [];
+  #memory: Remembered[] = [];
   #clientId: string | undefined;
 
   constructor(deps: EngineWatchDeps, owner: SlotOwner) {
@@ -61,16 +68,18 @@ export class EngineWatch {
     }
   }
 
-  /** The last event that may have brought this about; undefined when there is none. */
-  explain({ what }: Drift): string | undefined {
+  /** The last event that may have brought this about, rather somebody else's than ours; undefined when there is none. */
+  explain({ what, found }: Drift): string | undefined {
     const fromMs = this.#deps.clock.now().getTime() - MEMORY_MS;
     const words = new Set(what.split(' '));
-    const isClient = what.includes('VPN client');
-    const found = this.#memory.findLast(
-      ({ atMs, event }) =>
-        atMs >= fromMs && (words.has(event.name) || (isClient && event.id === this.#clientId)),
-    );
-    return found && describe(found.event);
+    const isAboutClient = what.includes('VPN client');
+    const fits = ({ atMs, event }: Remembered): boolean =>
+      atMs >= fromMs &&
+      (event.action === 'connect') === (found === 'connected') &&
+      (words.has(event.name) || (isAboutClient && event.id === this.#clientId));
+    const candidates = this.#memory.filter(fits);
+    const cause = candidates.findLast(({ isOwn }) => !isOwn) ?? candidates.at(-1);
+    return cause && describe(cause.event);
   }
 
   async #learnClient(): Promise<void> {
@@ -88,10 +97,8 @@ export class EngineWatch {
     if (isClient && event.action === 'start') this.#clientId = event.id;
     const urgency = this.#urgencyOf(event);
     if (urgency === undefined) return;
-    if (!isOwn()) {
-      const atMs = this.#deps.clock.now().getTime();
-      this.#memory = [...this.#memory.slice(-MEMORY_MAX), { atMs, event }];
-    }
+    const atMs = this.#deps.clock.now().getTime();
+    this.#memory = [...this.#memory.slice(-MEMORY_MAX), { atMs, event, isOwn: isOwn() }];
     onReason(describe(event), urgency);
   }
 

@@ -89,6 +89,9 @@ export class ClientLink {
   async reconcile(): Promise<readonly Drift[]> {
     const { container, slots } = this.#deps;
     const wanted = slots();
+    await container.goOn();
+    // Gone, or gone by its name: the next command brings a new one.
+    if ((await container.find())?.state !== 'running') this.#stream?.close();
     const networks = await container.align(wanted);
     const { lost, drift } = readClaims(await this.run(checkCommand(wanted)), wanted);
     const failures = lost.map((slot) => ({

@@ -233,6 +233,14 @@ describe('the VPN client of a node', () => {
     expect((await engine.containers.find(CONTAINER))?.startedAt).toEqual(before?.startedAt);
   });
 
+  it('is made anew when somebody gave its container another name', async () => {
+    await client.start([slot]);
+    engine.rename(CONTAINER, 'other');
+    await client.reconcile();
+    expect(engine.held().containers).toEqual([CONTAINER]);
+    expect(Object.keys((await engine.containers.find(CONTAINER))?.networks ?? {})).toHaveLength(2);
+  });
+
   it('leaves nothing behind when it cannot start', async () => {
     refused = 'ready';
     await expect(client.start([slot])).rejects.toMatchObject({ code: 'V6_VPN_CLIENT_FAILED' });
