@@ -11,7 +11,7 @@ import { type FamilyOf, FamilyReader } from './family-reading.ts';
 
 export interface TaskFamiliesDeps {
   readonly server: CoordinatorFamily;
-  readonly vpn: Pick<VpnClient, 'applyRun'>;
+  readonly vpn: Pick<VpnClient, 'applyRun' | 'tunnel'>;
   /** Id of this node. */
   readonly self: number;
   /** Undefined: the VPN is off, and no family is read. */
@@ -101,11 +101,8 @@ export class TaskFamilies {
    */
   async learn(run: number, destinations: readonly Destination[]): Promise<void> {
     const member = this.#members.get(run);
-    const { vpnSubnet } = this.#deps;
-    if (member === undefined || vpnSubnet === undefined) return;
-    const news = destinations.filter(
-      (one) => containsAddress(vpnSubnet, one.address) && !member.knows(one),
-    );
+    if (member === undefined) return;
+    const news = this.#elsewhere(destinations).filter((one) => !member.knows(one));
     if (news.length === 0) return;
     this.#serial += 1;
     member.learn(news, this.#serial);
@@ -118,14 +115,22 @@ export class TaskFamilies {
    */
   async confirm(run: number, destinations: readonly Destination[]): Promise<void> {
     const member = this.#members.get(run);
-    const { vpnSubnet } = this.#deps;
-    if (member === undefined || vpnSubnet === undefined) return;
-    const isNews = destinations.some(
-      (one) => containsAddress(vpnSubnet, one.address) && !member.knows(one),
-    );
+    if (member === undefined) return;
+    const isNews = this.#elsewhere(destinations).some((one) => !member.knows(one));
     if (!isNews) return;
     await this.#read([member]).catch((error: unknown) => this.#sayUnread(error));
     await this.#apply(member);
+  }
+
+  /** What lies on other nodes: no reading lists the own node, whose ports follow from its live runs. */
+  #elsewhere(destinations: readonly Destination[]): readonly Destination[] {
+    const { vpn, vpnSubnet } = this.#deps;
+    if (vpnSubnet === undefined) return [];
+    const tunnel = vpn.tunnel();
+    const own = tunnel.kind === 'connected' ? tunnel.address : undefined;
+    return destinations.filter(
+      ({ address }) => address !== own && containsAddress(vpnSubnet, address),
+    );
   }
 
   async #read(members: readonly FamilyMember[]): Promise<void> {

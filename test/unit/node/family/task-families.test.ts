@@ -173,6 +173,16 @@ describe('the families of the runs of a node', () => {
     expect(destinations()).toEqual([]);
   });
 
+  it('take nothing on the own node from an answer: no reading would list it', async () => {
+    vpn.up('10.206.0.3');
+    await families.join(local);
+    await settled();
+    const applied = vpn.journal.length;
+    await families.learn(1, [{ address: '10.206.0.3' as Ipv4, protocol: 'tcp', port: 50_000 }]);
+    expect(vpn.journal).toHaveLength(applied);
+    expect(destinations()).toEqual([]);
+  });
+
   it('confirm only what is theirs of an answer that may list others', async () => {
     await families.join(local);
     await settled();
