@@ -18,12 +18,15 @@ import {
 import { conflictsFor, decideFor } from './host-conflicts.ts';
 import type { HostChange, HostPlan, HostRules } from './host-rules.ts';
 import type { FilterState, HostState, IptablesTool } from './host-state.ts';
+import { planMasquerade } from './masquerade.ts';
 import { type FilterRule, ruleKey } from './packet-filter.ts';
 
 /** One transaction: what the tool reads on its standard input. */
 export interface HostWrite {
   readonly tool: 'nft' | IptablesTool;
   readonly batch: string;
+  /** A host that cannot do this keeps its node all the same. */
+  readonly isOptional?: boolean;
 }
 
 export interface DecidedPlan {
@@ -46,6 +49,7 @@ export function planHost(state: HostState, aim: Aim): DecidedPlan {
   const parts = [
     guardPart(state, aim),
     ...state.filters.map((filter) => acceptPart(state, filter, aim)),
+    masqueradePart(state, aim),
   ];
   return {
     plan: {
@@ -63,6 +67,16 @@ interface Part {
   readonly changes: readonly HostChange[];
   readonly writes: readonly HostWrite[];
   readonly faults: readonly string[];
+}
+
+/** A transaction of its own: a kernel without nat for nft has its guard all the same. */
+function masqueradePart(state: HostState, aim: Aim): Part {
+  const { changes, batch, faults } = planMasquerade(state, aim);
+  return {
+    changes,
+    faults,
+    writes: batch === undefined ? [] : [{ tool: 'nft', batch, isOptional: true }],
+  };
 }
 
 const GUARD_WHY =

@@ -31,7 +31,8 @@ export type HostRuleKind =
   | 'guard-remote'
   | 'accept-chain'
   | 'accept-jump'
-  | 'accept-rule';
+  | 'accept-rule'
+  | 'masquerade';
 
 /** One line of a plan. */
 export interface HostChange {

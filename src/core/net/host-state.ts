@@ -10,6 +10,8 @@ export interface HostState {
   readonly backend: FirewallBackend;
   readonly evidence: readonly string[];
   readonly facts: HostFacts;
+  /** Whether the engine rewrites the source of what leaves the node's uplink; null: not known. */
+  readonly hasMasquerade: boolean | null;
   /** Tables of nft that have a say: ours and every other with a base chain at `forward` or `input`. */
   readonly nft: NftListing;
   /** The engine's filter table, and any other in which something of ours stands. */

@@ -177,6 +177,8 @@ function verdictOf(word: string, value: unknown, matches: Match[]): Verdict {
   if (word === 'accept' || word === 'drop' || word === 'return' || word === 'continue')
     return { kind: word };
   if (word === 'reject') return { kind: 'drop' };
+  // In a chain of the type nat; it ends there.
+  if (word === 'masquerade') return { kind: 'accept' };
   if ((word === 'jump' || word === 'goto') && isRecord(value))
     return { kind: word, chain: String(value.target) };
   // A module of iptables: its match may say anything, its target too.

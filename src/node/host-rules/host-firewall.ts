@@ -12,6 +12,7 @@ import type {
   HostRules,
 } from '../../core/net/host-rules.ts';
 import type { HostState } from '../../core/net/host-state.ts';
+import { NAT_TABLE } from '../../core/net/masquerade.ts';
 import type { Drift } from '../interfaces/drift.ts';
 import type {
   HostFirewall,
@@ -45,6 +46,8 @@ class ContainerHostFirewall implements HostFirewall {
   readonly #shell: HostShell;
   readonly #watch: HostWatch;
   readonly #warned = new Set<string>();
+  /** Said once. */
+  #isOptionalMissing = false;
   #last: HostRules | undefined;
 
   constructor(deps: HostFirewallDeps) {
@@ -118,7 +121,7 @@ class ContainerHostFirewall implements HostFirewall {
       const decided = planHost(state, aim);
       if (aim.wanted !== undefined) await this.#record(aim.wanted, state, decided);
       try {
-        for (const write of decided.writes) await runWrite(run, write);
+        for (const write of decided.writes) await this.#write(run, write);
         return decided;
       } catch (error) {
         // Of a lost shell the session takes care: it begins anew.
@@ -128,6 +131,17 @@ class ContainerHostFirewall implements HostFirewall {
     });
   }
 
+  async #write(run: RunOnHost, write: HostWrite): Promise<void> {
+    try {
+      await runWrite(run, write);
+    } catch (error) {
+      if (write.isOptional !== true || isLostShell(error)) throw error;
+      if (!this.#isOptionalMissing)
+        this.#deps.logger?.warn('A rule of the node could not be put on this host', { error });
+      this.#isOptionalMissing = true;
+    }
+  }
+
   /** Written before the change: after a crash in between, what may be there is known. */
   async #record(wanted: HostRules, state: HostState, { plan }: DecidedPlan): Promise<void> {
     const { records, clock } = this.#deps;
@@ -135,8 +149,12 @@ class ContainerHostFirewall implements HostFirewall {
     const hasAccepts = plan.changes.some(
       ({ what, action }) => what === 'accept-chain' && action !== 'remove',
     );
+    const hasNat = plan.changes.some(
+      ({ what, action }) => what === 'masquerade' && action !== 'remove',
+    );
     const places = [
       `table ${GUARD_TABLE}`,
+      ...(hasNat ? [`table ${NAT_TABLE}`] : []),
       ...(hasAccepts ? [`${state.backend} filter ${ACCEPT_CHAIN}`] : []),
     ];
     const record = { wanted, backend: state.backend, places };

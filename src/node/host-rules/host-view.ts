@@ -3,6 +3,7 @@ import { GUARD_TABLE, guardOwners } from '../../core/net/guard.ts';
 import { conflictsFor } from '../../core/net/host-conflicts.ts';
 import type { HostFirewallView, HostRules } from '../../core/net/host-rules.ts';
 import type { FilterState, HostState } from '../../core/net/host-state.ts';
+import { NAT_TABLE } from '../../core/net/masquerade.ts';
 import type { RunOnHost } from './host-shell.ts';
 
 /** For a host without a node that is known: what every node has. */
@@ -20,7 +21,10 @@ export async function viewHost(
   const guard = nft.tables.has(GUARD_TABLE)
     ? await run(`nft list table ${GUARD_TABLE} 2>/dev/null || true`)
     : '';
-  const rules = [guard, ...filters.flatMap(acceptLines)].filter((text) => text.trim() !== '');
+  const nat = nft.tables.has(NAT_TABLE)
+    ? await run(`nft list table ${NAT_TABLE} 2>/dev/null || true`)
+    : '';
+  const rules = [guard, nat, ...filters.flatMap(acceptLines)].filter((text) => text.trim() !== '');
   return {
     backend,
     evidence,
@@ -36,7 +40,10 @@ function ownersOf({ nft, filters }: HostState): readonly string[] {
   const inChains = filters.flatMap(({ table }) =>
     (table.chains.get(ACCEPT_CHAIN)?.rules ?? []).map((rule) => ownerOf(rule) ?? ''),
   );
-  const all = new Set([...guardOwners(nft).keys(), ...inChains]);
+  const inNat = [...(nft.tables.get(NAT_TABLE)?.chains.values() ?? [])].flatMap(({ rules }) =>
+    rules.map((rule) => ownerOf(rule) ?? ''),
+  );
+  const all = new Set([...guardOwners(nft).keys(), ...inChains, ...inNat]);
   return [...all].filter((owner) => owner !== '').toSorted();
 }
 

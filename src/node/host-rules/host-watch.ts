@@ -18,7 +18,7 @@ const AUTHOR_MS = 10_000;
 
 /** What of all changes on a host may concern us: our table and chain, the engine's chain for users, new chains at our hooks. */
 const NEAR_US =
-  /\b(v6guard|V6-FORWARD|DOCKER-USER)\b|^(add|delete) (table|chain) .*\b(hook (forward|input)|FORWARD)\b/;
+  /\b(v6guard|v6nat|V6-FORWARD|DOCKER-USER|rule ip nat POSTROUTING)\b|^(add|delete) (table|chain) .*\b(hook (forward|input)|FORWARD)\b/;
 /** Printed after the changes of one transaction. */
 const AUTHOR = /^# new generation \d+ by process (\d+) \(([^)]*)\)/;
 

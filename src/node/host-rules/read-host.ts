@@ -10,6 +10,7 @@ import {
 } from '../../core/net/host-state.ts';
 import { parseIptables } from '../../core/net/iptables-text.ts';
 import { isIpv4 } from '../../core/net/ipv4.ts';
+import { NAT_TABLE } from '../../core/net/masquerade.ts';
 import { type NftListing, parseNft } from '../../core/net/nft-json.ts';
 import type { RunOnHost } from './host-shell.ts';
 
@@ -51,6 +52,11 @@ export async function readHost(run: RunOnHost, input: ReadInput): Promise<HostSt
       bridgeNf: bridgeNf === '' ? null : bridgeNf === '1',
       outside: await readRoutes(run, input.wanted),
     },
+    hasMasquerade: await readMasquerade(run, input.wanted, {
+      'iptables-nft': chains.tables.get('ip nat')?.chains.has('POSTROUTING') === true,
+      'iptables-legacy': input.isForLegacy && legacyTables.includes('nat'),
+      isUnknown: choice.backend === 'nftables',
+    }),
     nft: await readTables(run, chains),
     filters: [nftFilter, legacy].flatMap((filter) =>
       filter !== undefined &&
@@ -88,21 +94,41 @@ function whoKnows(
   );
 }
 
+/** Of the engine's rules for its networks, the one for the node's uplink; asked in those tables that are there. */
+async function readMasquerade(
+  run: RunOnHost,
+  wanted: HostRules | undefined,
+  there: Readonly<Record<IptablesTool | 'isUnknown', boolean>>,
+): Promise<boolean | null> {
+  const subnet = wanted?.uplink?.subnet;
+  if (subnet === undefined || there.isUnknown) return null;
+  for (const tool of ['iptables-nft', 'iptables-legacy'] as const) {
+    if (!there[tool]) continue;
+    const text = await run(`${tool}-save -t nat 2>/dev/null`);
+    const isThere = text
+      .split('\n')
+      .some((line) => line.includes(` -s ${subnet} `) && line.includes(' -j MASQUERADE'));
+    if (isThere) return true;
+  }
+  return false;
+}
+
 /** Names that may stand in a command: what nft itself takes unquoted. */
 const PLAIN = /^[a-z0-9]+ [A-Za-z0-9_./\\-]+$/;
 const HOOKS = new Set(['forward', 'input']);
+const OURS = new Set<string>([GUARD_TABLE, NAT_TABLE]);
 
 async function readTables(run: RunOnHost, chains: NftListing): Promise<NftListing> {
   const names = [...chains.tables]
     .filter(([name, table]) => {
       const isAsked = [...table.chains.values()].some(({ base }) => HOOKS.has(base?.hook ?? ''));
-      return PLAIN.test(name) && (name === GUARD_TABLE || isAsked);
+      return PLAIN.test(name) && (OURS.has(name) || isAsked);
     })
     .map(([name]) => name);
   const listings: NftListing[] = [];
   for (const name of names) {
     // Elements are asked for where they are ours: other sets may hold a million.
-    const isTerse = name !== GUARD_TABLE;
+    const isTerse = !OURS.has(name);
     // A table can go while we read.
     const text = await run(`nft -j ${isTerse ? '-t ' : ''}list table ${name} 2>/dev/null || true`);
     if (text.trim() !== '') listings.push(parseNft(text));

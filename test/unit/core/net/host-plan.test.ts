@@ -40,6 +40,7 @@ function host(over: {
   readonly rules?: string;
   readonly nft?: string;
   readonly bridgeNf?: boolean;
+  readonly hasMasquerade?: boolean;
 }): HostState {
   const { tool = 'iptables-nft', rules = engineRules(['-j RETURN']) } = over;
   return {
@@ -49,6 +50,7 @@ function host(over: {
       bridgeNf: over.bridgeNf ?? true,
       outside: new Map([[OUTER.address, 'eth0']]),
     },
+    hasMasquerade: over.hasMasquerade ?? true,
     nft: parseNft(over.nft ?? EMPTY),
     filters: [{ tool, table: parseIptables(rules, `${tool} filter`) }],
   };

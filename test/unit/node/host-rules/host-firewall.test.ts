@@ -25,8 +25,13 @@ const FILTER = `*filter
 -A DOCKER-USER -j DROP
 COMMIT`;
 const NOTHING = '{"nftables": []}';
-const USER_CHAIN =
-  '{"nftables": [{"chain": {"family": "ip", "table": "filter", "name": "DOCKER-USER"}}]}';
+const CHAINS = JSON.stringify({
+  nftables: [
+    { chain: { family: 'ip', table: 'filter', name: 'DOCKER-USER' } },
+    { chain: { family: 'ip', table: 'nat', name: 'POSTROUTING' } },
+  ],
+});
+const NAT = '-A POSTROUTING -s 10.76.0.0/24 ! -o v6a1 -j MASQUERADE';
 
 let temp: TempFolder;
 beforeEach(async () => {
@@ -40,7 +45,8 @@ function world(answer: (command: string) => string | number | undefined = () => 
   const warnings: string[] = [];
   const usual = (command: string): string => {
     if (command.includes('bridge-nf-call-iptables')) return '1';
-    if (command.startsWith('nft -j list chains')) return USER_CHAIN;
+    if (command.startsWith('nft -j list chains')) return CHAINS;
+    if (command.includes('-save -t nat')) return NAT;
     if (command.startsWith('iptables-nft-save')) return FILTER;
     if (command.startsWith('nft -j')) return NOTHING;
     if (command.startsWith('for a in')) return '192.0.2.1 via 10.0.0.1 dev eth0 src 10.0.0.2';
@@ -100,7 +106,7 @@ describe('the host firewall', () => {
     const { firewall, engine, commands } = world((command) => {
       if (command.includes('ip_tables_names')) return 'filter\nnat';
       if (command.startsWith('nft -j list chains')) return NOTHING;
-      return command.startsWith('iptables-legacy-save') ? FILTER : undefined;
+      return command.startsWith('iptables-legacy-save -t filter') ? FILTER : undefined;
     });
     const { backend } = await firewall.apply(WANTED);
     expect(backend).toBe('iptables-legacy');
@@ -163,7 +169,7 @@ describe('the host firewall', () => {
   it('warns once of a drop that it cannot overrule, and again when it comes back', async () => {
     let rules = FILTER.replace('-A FORWARD -j DOCKER-USER\n-A FORWARD -j DOCKER-FORWARD\n', '');
     const { firewall, warnings } = world((command) =>
-      command.startsWith('iptables-nft-save') ? rules : undefined,
+      command.startsWith('iptables-nft-save -t filter') ? rules : undefined,
     );
     await firewall.apply(WANTED);
     await firewall.reconcile(WANTED);
@@ -178,6 +184,37 @@ describe('the host firewall', () => {
     rules = dropping;
     await firewall.reconcile(WANTED);
     expect(warnings).toHaveLength(6);
+  });
+});
+
+describe('a masquerade of ours', () => {
+  const flushed = (command: string): string | undefined =>
+    command.includes('-save -t nat') ? '' : undefined;
+
+  it('stands in for the engine’s while that is gone', async () => {
+    const { firewall, writes } = world(flushed);
+    const { changes } = await firewall.apply(WANTED);
+    expect(changes.at(-1)).toMatchObject({ action: 'add', what: 'masquerade' });
+    expect(writes().at(-1)).toContain(
+      'ip saddr 10.76.0.0/24 oifname != "v6a1" counter masquerade comment "v6 user/alpha"',
+    );
+  });
+
+  it('is none where the engine’s stands, without a tunnel, and on an uplink that the administrator made', async () => {
+    const wished = async (wanted: HostRules, answer = flushed) =>
+      (await world(answer).firewall.apply(wanted)).changes.map(({ what }) => what);
+    expect(await wished(WANTED, () => undefined)).not.toContain('masquerade');
+    expect(await wished({ ...WANTED, remotes: [] })).not.toContain('masquerade');
+    const uplink = { bridge: 'br-0123', subnet: '10.76.0.0/24' as Cidr };
+    expect(await wished({ ...WANTED, uplink })).not.toContain('masquerade');
+  });
+
+  it('is done without on a kernel that cannot do it', async () => {
+    const { firewall, warnings } = world((command) =>
+      command.includes('masquerade') ? 1 : flushed(command),
+    );
+    await firewall.apply(WANTED);
+    expect(warnings).toEqual(['A rule of the node could not be put on this host']);
   });
 });
 
