@@ -1,10 +1,10 @@
 import type { PortMapping } from '../../src/core/vpn/tunnel.ts';
 import { TUNNEL_PORTS } from '../../src/core/vpn/tunnel.ts';
+import { EngineApi } from '../../test/support/engine-api.ts';
 import { type LabNode, VpnLab } from '../../test/support/vpn-lab.ts';
 import type { BenchInput } from '../benchmarks.ts';
 import { atMost, type BenchDocument } from '../document.ts';
 import { round, type Spread, spread, wallClock } from '../statistics.ts';
-import { EngineApi } from './engine-api.ts';
 import { Upstream } from './upstream.ts';
 
 const COUNTS = [1, 10, 100, 1000] as const;

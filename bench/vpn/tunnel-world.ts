@@ -5,9 +5,9 @@ import { literalRemotes, parseClientConfig } from '../../src/core/vpn/client-con
 import { renderClientConfig } from '../../src/core/vpn/client-render.ts';
 import { createCertificateMaker } from '../../src/portal/pki.ts';
 import { renderServerConfig } from '../../src/portal/server-config.ts';
+import { EngineApi } from '../../test/support/engine-api.ts';
 import { type LabNode, VPN_SUBNET, VpnLab, writeAddresses } from '../../test/support/vpn-lab.ts';
 import { until } from '../../test/support/wait.ts';
-import { EngineApi } from './engine-api.ts';
 
 const PORT = 1194;
 const TRAFFIC = { host: path.join(import.meta.dirname, 'traffic.ts'), inside: '/bench/traffic.ts' };

@@ -1,5 +1,5 @@
+import type { EngineApi } from '../../test/support/engine-api.ts';
 import { wallClock } from '../statistics.ts';
-import type { EngineApi } from './engine-api.ts';
 
 /** Ports that upstream gives out, lowest first. */
 const FIRST_PORT = 49_152;

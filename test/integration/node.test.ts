@@ -4,10 +4,11 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { readListeningPorts } from '../../src/adapters/host/listening-ports.ts';
 import { createDaemonClient } from '../../src/adapters/http/daemon-client.ts';
 import type { Engine } from '../../src/core/engine/engine.ts';
-import { names } from '../../src/core/labels.ts';
+import { LABEL, names } from '../../src/core/labels.ts';
 import { TestCoordination, type TestNode } from '../support/coordination.ts';
 import { CutRelay } from '../support/cut-relay.ts';
 import { dockerSandbox } from '../support/docker.ts';
+import { EngineApi } from '../support/engine-api.ts';
 import { type TempFolder, tempFolder } from '../support/temp-folder.ts';
 import { buildTestAlgorithm, TestNodeDaemon, type TestNodeOptions } from '../support/test-node.ts';
 import { VPN_SUBNET, VpnLab, writeAddresses } from '../support/vpn-lab.ts';
@@ -231,6 +232,23 @@ describe('a node with VPN', () => {
     expect(await alpha.held()).toEqual([]);
     // Stopping keeps the lease: the next start needs no portal.
     await connected();
+  });
+
+  it('makes one container for a task and runs no program in any other, from its start to its end', async () => {
+    await connected();
+    const watch = await new EngineApi().watch(`${LABEL.scope}=${SCOPE}`);
+    const seen = (action: string) =>
+      watch.events.filter(({ Type, Action }) => Type === 'container' && Action.startsWith(action));
+    // The probe works: this one it sees.
+    await engine.containers.exec(names.vpnClient('alpha', SCOPE), ['true']);
+    await until('the exec is seen', 5000, () => seen('exec_die').length === 1);
+    watch.clear();
+    const run = await start('self');
+    expect(await ended(run)).toMatchObject({ status: 'completed' });
+    await until('its container is gone', 10_000, () => seen('destroy').length > 0);
+    watch.stop();
+    expect(seen('create')).toHaveLength(1);
+    expect(seen('exec_create')).toEqual([]);
   });
 
   it('calls a run active, and so shows its address to others, only when its port listens', async () => {
