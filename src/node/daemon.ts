@@ -71,6 +71,7 @@ interface Live {
   readonly vpn: VpnClient;
   readonly slots: SlotPool;
   readonly runs: RunManager;
+  readonly families: TaskFamilies;
   readonly ladder: CredentialLadder | undefined;
   readonly renewal: Renewal | undefined;
   readonly keys: KeyRing | undefined;
@@ -203,7 +204,7 @@ export class NodeDaemon implements DaemonControl {
   }
 
   async network(): Promise<DaemonNetwork> {
-    const { networks, slots, vpn } = this.#started();
+    const { networks, slots, vpn, families } = this.#started();
     const { container, running, rules, refusals = {} } = await vpn.describe();
     const host = await this.#deps.firewall.inspect();
     return {
@@ -215,6 +216,20 @@ export class NodeDaemon implements DaemonControl {
         run,
       })),
       vpnClient: { container, running, rules },
+      runs: families
+        .networks()
+        .map(({ run, network: { task, mappings, peers, destinations } }) => ({
+          run,
+          task,
+          ports: mappings.map(({ label, protocol, port, tunnelPort }) => ({
+            label,
+            protocol,
+            port,
+            tunnelPort,
+          })),
+          peers,
+          destinations,
+        })),
       refusals: Object.entries(refusals).flatMap(([run, refused]) =>
         refused.map((one) => ({ run: Number(run), ...one })),
       ),
@@ -288,7 +303,7 @@ export class NodeDaemon implements DaemonControl {
     const runs = this.#createRuns({ identity, vpn, slots, gate, payloads, families });
     const renewal = ladder && createRenewal({ ...deps, ladder });
     const keeper = new NetworkKeeper({ ...deps, owner, networks, slots, vpn, hostRules });
-    this.#live = { identity, networks, vpn, slots, runs, ladder, renewal, keys, keeper };
+    this.#live = { identity, networks, vpn, slots, runs, families, ladder, renewal, keys, keeper };
     void renewal?.run(this.#life.signal);
     runs.adopt(recovery);
     this.#listen(runs, families, keys);

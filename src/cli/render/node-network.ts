@@ -120,6 +120,7 @@ export function renderNodeNetwork(network: NetworkView): string {
     renderSlots(slots),
     '',
     ...(host === null ? [] : renderConflicts(host.conflicts)),
+    ...renderRuns(network.runs ?? []),
     ...renderRefusals(network.refusals ?? []),
     'Rules of v6 on the host:',
     hostRules ?? 'none',
@@ -127,6 +128,21 @@ export function renderNodeNetwork(network: NetworkView): string {
     'Rules in the VPN client:',
     orNone(vpnClient.rules),
   ].join('\n');
+}
+
+/** Who may reach the runs of now, and whom they may reach. */
+function renderRuns(runs: NonNullable<DaemonNetwork['runs']>): string[] {
+  if (runs.length === 0) return [];
+  const rows = runs.map(({ run, task, ports, peers, destinations }) => [
+    String(run),
+    String(task),
+    orNone(ports.map(({ protocol, tunnelPort }) => `${tunnelPort}/${protocol}`).join(' ')),
+    orNone(peers.join(' ')),
+    orNone(
+      destinations.map(({ address, port, protocol }) => `${address}:${port}/${protocol}`).join(' '),
+    ),
+  ]);
+  return ['Let through:', renderTable(['RUN', 'TASK', 'LISTENS ON', 'FROM', 'TO'], rows), ''];
 }
 
 /** What the task firewall refused to the runs of now. */

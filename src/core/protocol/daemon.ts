@@ -1,6 +1,6 @@
 import type { ErrorCode } from '../errors.ts';
 import type { HostFirewallView } from '../net/host-rules.ts';
-import type { Refusal } from '../vpn/task-firewall.ts';
+import type { Destination, Refusal } from '../vpn/task-firewall.ts';
 
 /**
  * What the CLI asks a running node daemon: HTTP/1.1 with JSON over the unix socket `daemon.sock` in the node's run folder.
@@ -138,6 +138,24 @@ export interface DaemonStatus {
   readonly network?: DaemonNetworkChecks;
 }
 
+/** Who may reach a run from the VPN, and whom it may reach there. */
+export interface DaemonRunNetwork {
+  readonly run: number;
+  readonly task: number;
+  /** Where the run listens: on the node's tunnel address. */
+  readonly ports: readonly {
+    readonly label: string | null;
+    readonly protocol: 'tcp' | 'udp';
+    /** In the container. */
+    readonly port: number;
+    readonly tunnelPort: number;
+  }[];
+  /** VPN addresses of the nodes that may open flows to these ports. */
+  readonly peers: readonly string[];
+  /** What the run may open flows to. */
+  readonly destinations: readonly Destination[];
+}
+
 export interface DaemonNetwork {
   readonly uplink: string;
   readonly slots: readonly {
@@ -151,6 +169,8 @@ export interface DaemonNetwork {
     readonly running: boolean;
     readonly rules: string;
   };
+  /** What the task firewall lets through for runs that live now; absent in daemons of an earlier version. */
+  readonly runs?: readonly DaemonRunNetwork[];
   /** What the task firewall refused to runs that live now; absent in daemons of an earlier version. */
   readonly refusals?: readonly (Refusal & { readonly run: number })[];
   /** Rules of ours on the host; null when there are none. */

@@ -71,6 +71,11 @@ export class TaskFamilies {
     if (this.#members.size === 0) this.#nap.abort(new Error('no run is left'));
   }
 
+  /** What each live run has in the rules, or will have in a moment. */
+  networks(): readonly { readonly run: number; readonly network: RunNetwork }[] {
+    return [...this.#members].map(([run, member]) => ({ run, network: member.network() }));
+  }
+
   /** Another node's run has begun to listen, or has ended. */
   onStatus(
     change: Pick<AlgorithmStatusChange, 'task_id' | 'parent_id' | 'node_id' | 'status'>,
