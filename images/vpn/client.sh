@@ -133,6 +133,7 @@ vpn_kill() { vpn_replace; }
 clean() {
   release "$1"
   flush "$5"
+  forget "$5"
   claims "$1" "$2" "$3" "$4" && listening "$1" "$2" "$3" "$4"
 }
 
@@ -160,11 +161,21 @@ load_rules() {
   nft -s list table inet v6client >"$V6_RUN/rules"
 }
 
-# vpn_routes: without tun0 the addresses of the VPN lead nowhere, never to the uplink.
+# vpn_routes [ADDRESS]: without tun0 the addresses of the VPN lead nowhere, never to the uplink. With the tunnel address, tun0
+# has it.
 vpn_routes() {
   [ -n "$V6_VPN_SUBNET" ] || return 0
   ip route replace blackhole "$V6_VPN_SUBNET" metric 4000
-  [ ! -e /sys/class/net/tun0 ] || ip route replace "$V6_VPN_SUBNET" dev tun0 metric 100
+  [ -e /sys/class/net/tun0 ] || return 0
+  [ -z "${1:-}" ] || ip addr replace "$1/32" dev tun0
+  ip route replace "$V6_VPN_SUBNET" dev tun0 metric 100
+}
+
+# vpn_device: a device that outlives openvpn: its address and its route stay, so a restart of openvpn opens no other way.
+vpn_device() {
+  ip tuntap add dev tun0 mode tun
+  ip link set dev tun0 up
+  vpn_routes
 }
 
 # survey: rules, elements and routes as they are, for the node to compare.
@@ -175,6 +186,18 @@ survey() {
   nft -s list table inet v6client 2>/dev/null || :
   echo "= routes"
   ip -4 route show
+  echo "= tunnel"
+  ip -o -4 addr show dev tun0 2>/dev/null || echo "no device"
+}
+
+# forget ADDRESS: what was refused to an algorithm is no news of the next run at its address.
+forget() {
+  for set in refused_in refused_out; do
+    nft list set inet v6client "$set" | tr ',={}' '\n\n\n\n' | awk -v address="$1" -v set="$set" '
+      $2 == "." && $4 == "." && $6 == "." && ($1 == address || $3 == address) {
+        print "delete element inet v6client " set " { " $1 " . " $3 " . " $5 " . " $7 " }"
+      }'
+  done | while read -r command; do nft "$command" 2>/dev/null || :; done
 }
 
 # cut: end the flows that the lines on standard input name, SOURCE DESTINATION [PROTOCOL PORT]: who opened them, where they lead

@@ -82,10 +82,7 @@ has_tun=no
 if [ -n "$V6_VPN_SUBNET" ]; then
   vpn_routes
   if [ -c /dev/net/tun ]; then
-    # A device that outlives openvpn: its address and its route stay, so a restart of openvpn opens no other way.
-    ip tuntap add dev tun0 mode tun
-    ip link set dev tun0 up
-    vpn_routes
+    vpn_device
     has_tun=yes
   else
     log "no tun device: the VPN stays off"

@@ -17,8 +17,10 @@ export interface ClientSurvey {
   readonly elements: ClientElements;
   /** Elements of the set `vpn`. */
   readonly vpn: readonly string[];
-  /** Routes that name the VPN or tun0. */
+  /** Of the main table, as `ip route` shows them. */
   readonly routes: readonly string[];
+  /** Addresses of tun0; undefined when there is no such device. */
+  readonly tunnel: readonly string[] | undefined;
 }
 
 /** Something that is not as it is wanted: words for a log. */
@@ -28,7 +30,7 @@ export interface Difference {
   readonly wanted: string;
 }
 
-/** Reads the lines that `survey` printed: parts after `= loaded`, `= table`, `= routes`. */
+/** Reads the lines that `survey` printed: parts after `= loaded`, `= table`, `= routes`, `= tunnel`. */
 export function parseSurvey(lines: readonly string[]): ClientSurvey {
   const parts = new Map<string, string[]>();
   let part: string[] = [];
@@ -53,7 +55,13 @@ export function parseSurvey(lines: readonly string[]): ClientSurvey {
     },
     vpn: [...parseElements(table, 'set', 'vpn').keys()],
     routes: (parts.get('routes') ?? []).map((line) => line.trim()).filter((line) => line !== ''),
+    tunnel: tunnelOf(parts.get('tunnel') ?? []),
   };
+}
+
+function tunnelOf(lines: readonly string[]): readonly string[] | undefined {
+  if (lines.includes('no device')) return undefined;
+  return lines.flatMap((line) => / inet ([\d.]+)/.exec(line)?.[1] ?? []);
 }
 
 /** The elements of a set or map in the text of `nft list table`; none when there is no such set. */
@@ -151,9 +159,9 @@ export function compareVpn(survey: ClientSurvey, vpnSubnet: string | undefined):
   ];
 }
 
-/** The two routes of the VPN; the one to tun0 only where there is a tunnel. */
+/** The device of the tunnel, its address, and the two routes of the VPN; all but one route only while the tunnel is up. */
 export function compareRoutes(
-  { routes }: ClientSurvey,
+  { routes, tunnel }: ClientSurvey,
   vpnSubnet: string | undefined,
   address: string | undefined,
 ): Difference[] {
@@ -163,11 +171,14 @@ export function compareRoutes(
     routes.some((route) => route.startsWith(`${start} `) && route.includes(` metric ${metric}`));
   const wanted: [string, string][] = [[`blackhole ${network}`, '4000']];
   if (address !== undefined) wanted.push([`${network} dev tun0`, '100']);
-  return wanted
+  const missing = wanted
     .filter(([start, metric]) => !isThere(start, metric))
     .map(([start, metric]) => ({
       what: 'routes of the VPN client',
       found: `no ${start}`,
       wanted: `${start} metric ${metric}`,
     }));
+  if (address === undefined || tunnel?.includes(address) === true) return missing;
+  const found = tunnel === undefined ? 'no device' : tunnel.join(', ') || 'no address';
+  return [{ what: 'tun0 of the VPN client', found, wanted: address }, ...missing];
 }

@@ -102,8 +102,7 @@ export class ClientRules {
     const routes = compareRoutes(survey, this.#deps.vpnSubnet, address);
     const rules = [...compareRules(survey), ...compareVpn(survey, this.#deps.vpnSubnet)];
     const elements = rules.length > 0 ? [] : compareElements(survey.elements, wanted);
-    if (routes.length > 0)
-      await this.#deps.run(() => `vpn_routes${address === undefined ? '' : ` ${address}`}`);
+    if (routes.length > 0) await this.#deps.run(() => routeCommand(survey.tunnel, address));
     if (rules.length > 0 || elements.length > 0) {
       // What somebody opened has been used, perhaps.
       const cuts = cutsOf(survey.elements, wanted);
@@ -202,6 +201,12 @@ export class ClientRules {
 /** Lines as what a pipe carries: a builtin of the shell, so there is no limit of an argument's length. Its text holds no quote. */
 function feed(lines: readonly string[]): string {
   return `printf '%s\\n' ${lines.map((line) => `'${line}'`).join(' ')}`;
+}
+
+/** A device that is gone takes openvpn's end of it along: the next openvpn takes the new one. */
+function routeCommand(tunnel: readonly string[] | undefined, address: Ipv4 | undefined): string {
+  if (address === undefined) return 'vpn_routes';
+  return tunnel === undefined ? 'vpn_device && vpn_replace' : `vpn_routes ${address}`;
 }
 
 function apply(transaction: Transaction, cuts: readonly Cut[]): string {
