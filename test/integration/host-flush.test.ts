@@ -1,0 +1,122 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { connectEngine } from '../../src/adapters/docker/engine.ts';
+import { systemClock } from '../../src/core/clock.ts';
+import type { Engine } from '../../src/core/engine/engine.ts';
+import type { HostRules } from '../../src/core/net/host-rules.ts';
+import type { Cidr, Ipv4 } from '../../src/core/net/ipv4.ts';
+import { HostContainer } from '../../src/node/host-rules/host-container.ts';
+import { createHostFirewall } from '../../src/node/host-rules/host-firewall.ts';
+import type { HostFirewall } from '../../src/node/interfaces/host-firewall.ts';
+import { vpnImage } from '../support/docker.ts';
+import { type PrivateEngine, startPrivateEngine } from '../support/private-engine.ts';
+import { until } from '../support/wait.ts';
+
+const SUBNET = '10.226.9.0/24' as Cidr;
+const BRIDGE = 'v6aflush';
+/** Beyond the host, and without a route to the uplink's range: it answers to the host's address only. */
+const BEYOND = '198.51.100.9';
+const WANTED: HostRules = {
+  owner: 'user/flush',
+  uplink: { bridge: BRIDGE, subnet: SUBNET },
+  remotes: [{ address: BEYOND, port: 1194, protocol: 'udp' }],
+  localRemotes: [],
+};
+const PLACE = 'v6-test-flush-client';
+
+describe('a host whose rules are flushed, as a restart of nftables does', () => {
+  let lab: PrivateEngine;
+  let engine: Engine;
+  let firewall: HostFirewall;
+
+  const host = async (line: string): Promise<string> => {
+    const { stdout, stderr, exitCode } = await lab.exec(['/bin/sh', '-c', line]);
+    if (exitCode !== 0) throw new Error(`${line}: ${stderr}`);
+    return stdout;
+  };
+  const reaches = async (): Promise<boolean> => {
+    const ping = ['ping', '-c', '1', '-W', '1', BEYOND];
+    return (await engine.containers.exec(PLACE, ping)).exitCode === 0;
+  };
+
+  beforeAll(async () => {
+    const image = await vpnImage(await connectEngine());
+    lab = await startPrivateEngine({ iptables: 'nft' });
+    await lab.load([image]);
+    engine = await connectEngine({ socketPath: lab.socket });
+    await engine.networks.ensure({
+      name: 'v6a-flush',
+      labels: {},
+      subnet: SUBNET,
+      gateway: '10.226.9.1' as Ipv4,
+      bridge: BRIDGE,
+      form: 'uplink',
+    });
+    lab.spawn(['unshare', '-n', '/bin/sh', '-c', `echo $$ >${lab.folder}/beyond; exec sleep 120`]);
+    await until('there is a beyond', 5000, async () =>
+      host(`ip link set lo up; cat ${lab.folder}/beyond`).catch(() => ''),
+    );
+    await host(
+      [
+        `set -e; pid=$(cat ${lab.folder}/beyond)`,
+        'ip link add ext0 type veth peer name ext1 netns "$pid"',
+        'ip addr add 198.51.100.1/24 dev ext0; ip link set ext0 up',
+        `nsenter -t "$pid" -n /bin/sh -c "ip addr add ${BEYOND}/24 dev ext1; ip link set ext1 up"`,
+      ].join('; '),
+    );
+    const place = await engine.containers.create({
+      name: PLACE,
+      image,
+      labels: {},
+      entrypoint: ['/usr/bin/tini', '--', '/bin/sleep'],
+      command: ['120'],
+      networks: [{ name: 'v6a-flush' }],
+      capabilities: ['NET_RAW'],
+    });
+    await engine.containers.start(place);
+    const container = new HostContainer({ engine, image, scope: 'user', node: 'flush' });
+    firewall = createHostFirewall({ engine, container, clock: systemClock });
+  });
+
+  afterAll(async () => {
+    await firewall?.close();
+    await lab?.[Symbol.asyncDispose]();
+  });
+
+  it('lets the tunnel out by the engine’s rules at first', async () => {
+    await firewall.apply(WANTED);
+    expect(await reaches()).toBe(true);
+    expect(await host('nft list tables')).not.toContain('v6nat');
+  });
+
+  it('gets guard and way out back from the node, within a second of the flush', async () => {
+    const life = new AbortController();
+    const failures: unknown[] = [];
+    firewall.watch(() => {
+      firewall.reconcile(WANTED).catch((error: unknown) => failures.push(error));
+    }, life.signal);
+    try {
+      await until('the watch looks', 5000, async () =>
+        (await host('ps -eo args || true')).includes('nft monitor'),
+      );
+      await host('nft flush ruleset');
+      await until('both tables are there', 1000, async () => {
+        const tables = await host('nft list tables');
+        return tables.includes('v6guard') && tables.includes('v6nat');
+      });
+      expect(await reaches()).toBe(true);
+      expect(failures).toEqual([]);
+    } finally {
+      life.abort();
+    }
+  });
+
+  it('is left to the engine again once that has its own rules', async () => {
+    await lab.restart();
+    await engine.containers.start(PLACE);
+    const [drift] = await firewall.reconcile(WANTED);
+    expect(drift?.found).toBe('ip v6nat: its rule is needed no longer');
+    expect(await reaches()).toBe(true);
+    await firewall.undo(WANTED.owner);
+    expect(await host('nft list tables')).not.toContain('v6');
+  });
+});
