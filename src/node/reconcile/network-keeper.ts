@@ -21,9 +21,11 @@ export interface NetworkParts {
   readonly owner: SlotOwner;
   readonly networks: OwnNetworks;
   readonly slots: Pick<SlotPool, 'reconcile'>;
-  readonly vpn: Pick<VpnClient, 'reconcile' | 'onTunnelChange'>;
+  readonly vpn: Pick<VpnClient, 'reconcile' | 'onTunnelChange' | 'onDisturbance'>;
   readonly hostRules: Pick<NodeHostRules, 'reconcile'>;
 }
+
+const HOST_RULES = 'the host rules';
 
 /** Everything of the data plane that is kept as it must be, and everything that gives a reason to look. */
 export class NetworkKeeper {
@@ -45,7 +47,7 @@ export class NetworkKeeper {
         { name: 'the uplink network', run: () => checkUplink(engine.networks, networks) },
         { name: 'the slots', run: () => slots.reconcile() },
         { name: 'the VPN client', run: () => vpn.reconcile() },
-        { name: 'the host rules', run: () => hostRules.reconcile() },
+        { name: HOST_RULES, run: () => hostRules.reconcile() },
       ],
     });
   }
@@ -55,7 +57,9 @@ export class NetworkKeeper {
     const { signal } = this.#life;
     const reconciler = this.#reconciler;
     vpn.onTunnelChange(({ kind }) => reconciler.request(`the tunnel is ${kind}`));
-    firewall.watch((hint) => reconciler.request(`host rules changed: ${hint}`), signal);
+    // A busy host changes its rules with every container of others: nothing else need be looked at.
+    vpn.onDisturbance((hint, urgency) => reconciler.request(hint, urgency));
+    firewall.watch((hint) => reconciler.request(hint, 'now', HOST_RULES), signal);
     this.#running = Promise.all([
       reconciler.run(signal),
       this.#watch.run(

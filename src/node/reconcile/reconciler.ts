@@ -52,8 +52,12 @@ export class Reconciler {
   readonly #deps: ReconcilerDeps;
   readonly #failures: Failures;
   #triggers = new Set<string>();
+  /** Names of the checks that are asked for; undefined: all. */
+  #wanted: Set<string> | undefined = new Set();
   #dueMs = Number.POSITIVE_INFINITY;
   #notBeforeMs = 0;
+  /** When all is looked at without any reason. */
+  #wholeDueMs = 0;
   #pauseMs = 0;
   #nap = new AbortController();
   #isPassing = false;
@@ -71,9 +75,14 @@ export class Reconciler {
     return this.#isPassing;
   }
 
-  /** Asks for a pass: `now` within 0.1 s, `soon` within 2 s. The trigger is for the log. */
-  request(trigger: string, urgency: 'now' | 'soon' = 'now'): void {
+  /**
+   * Asks for a pass: `now` within 0.1 s, `soon` within 2 s. The trigger is for the log. `only`: the name of the one check that it
+   * concerns; default: all.
+   */
+  request(trigger: string, urgency: 'now' | 'soon' = 'now', only?: string): void {
     this.#triggers.add(trigger);
+    if (only === undefined) this.#wanted = undefined;
+    else this.#wanted?.add(only);
     this.#setDue(this.#nowMs() + (urgency === 'now' ? NOW_MS : SOON_MS));
   }
 
@@ -83,18 +92,40 @@ export class Reconciler {
     while (!signal.aborted) {
       await this.#untilDue(signal);
       if (signal.aborted) return;
-      const trigger = describe([...this.#triggers]);
+      const triggers = [...this.#triggers];
+      const wanted = this.#wanted;
       this.#triggers = new Set();
+      this.#wanted = new Set();
       this.#dueMs = Number.POSITIVE_INFINITY;
-      this.#isPassing = true;
-      const isQuiet = await this.#pass(trigger, signal);
-      this.#isPassing = false;
-      this.#lastCheck = this.#deps.clock.now();
-      this.#pauseMs = isQuiet ? 0 : Math.min(this.#pauseMs * 2 || FIRST_PAUSE_MS, LONGEST_PAUSE_MS);
-      this.#notBeforeMs = this.#nowMs() + this.#pauseMs;
-      // What was found is looked at once more: a repair is done when the next pass finds nothing.
-      this.#setDue(this.#nowMs() + (isQuiet ? EVERY_MS : this.#pauseMs));
+      const isWhole = wanted === undefined || triggers.length === 0;
+      await this.#passOnce(describe(triggers), isWhole ? undefined : wanted, signal);
     }
+  }
+
+  async #passOnce(
+    trigger: string,
+    only: ReadonlySet<string> | undefined,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const startMs = this.#nowMs();
+    this.#isPassing = true;
+    const isQuiet = await this.#pass(trigger, only, signal);
+    this.#isPassing = false;
+    const endMs = this.#nowMs();
+    this.#deps.logger.debug('The network was checked', { trigger, durationMs: endMs - startMs });
+    if (only === undefined) {
+      this.#lastCheck = this.#deps.clock.now();
+      this.#wholeDueMs = endMs + EVERY_MS;
+    }
+    this.#pauseMs = isQuiet ? 0 : Math.min(this.#pauseMs * 2 || FIRST_PAUSE_MS, LONGEST_PAUSE_MS);
+    this.#notBeforeMs = endMs + this.#pauseMs;
+    if (isQuiet) {
+      this.#setDue(this.#wholeDueMs);
+      return;
+    }
+    // What was found is looked at once more: a repair is done when the next pass finds nothing.
+    this.#wanted = undefined;
+    this.#setDue(endMs + this.#pauseMs);
   }
 
   report(): ReconcileReport {
@@ -107,10 +138,15 @@ export class Reconciler {
   }
 
   /** True when nothing differed. */
-  async #pass(trigger: string, signal: AbortSignal): Promise<boolean> {
+  async #pass(
+    trigger: string,
+    only: ReadonlySet<string> | undefined,
+    signal: AbortSignal,
+  ): Promise<boolean> {
     let isQuiet = true;
     for (const check of this.#deps.checks) {
       if (signal.aborted) return true;
+      if (only !== undefined && !only.has(check.name)) continue;
       try {
         const found = await check.run();
         if (signal.aborted) return true;

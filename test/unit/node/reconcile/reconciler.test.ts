@@ -21,7 +21,7 @@ function world(answers: (readonly Drift[] | Error)[] = []) {
   const level =
     (name: string) =>
     (message: string, fields: Readonly<Record<string, unknown>> = {}): void => {
-      lines.push({ level: name, message, fields });
+      if (name !== 'debug') lines.push({ level: name, message, fields });
     };
   const logger: Logger = {
     debug: level('debug'),
@@ -184,6 +184,22 @@ describe('the reconciler', () => {
     await turn(3000);
     expect(reconciler.report().failing).toEqual([]);
     expect(lines.map(({ level }) => level)).toEqual(['warn', 'info']);
+  });
+
+  it('makes only the check that a reason concerns, and still all of them every 30 s', async () => {
+    const { start, turn, passes, reconciler } = world();
+    await start();
+    for (let second = 0; second < 29; second += 1) {
+      reconciler.request('host rules changed', 'now', 'the host rules');
+      await turn(1000);
+    }
+    expect(passes).toHaveLength(1);
+    await turn(1000);
+    expect(passes).toHaveLength(2);
+    reconciler.request('host rules changed', 'now', 'the host rules');
+    reconciler.request('the slots may differ', 'now', 'slots');
+    await turn(100);
+    expect(passes).toHaveLength(3);
   });
 
   it('ends with the node', async () => {
