@@ -216,20 +216,7 @@ export class NodeDaemon implements DaemonControl {
         run,
       })),
       vpnClient: { container, running, rules },
-      runs: families
-        .networks()
-        .map(({ run, network: { task, mappings, peers, destinations } }) => ({
-          run,
-          task,
-          ports: mappings.map(({ label, protocol, port, tunnelPort }) => ({
-            label,
-            protocol,
-            port,
-            tunnelPort,
-          })),
-          peers,
-          destinations,
-        })),
+      runs: families.describe(),
       refusals: Object.entries(refusals).flatMap(([run, refused]) =>
         refused.map((one) => ({ run: Number(run), ...one })),
       ),
@@ -289,7 +276,11 @@ export class NodeDaemon implements DaemonControl {
       () => vpn.remove(),
       () => vpn.close(),
     );
-    await vpn.start(prepared);
+    const busy = prepared.filter(({ index }) => recovery.busySlots.has(index));
+    await vpn.start(
+      prepared,
+      busy.map(({ algorithm }) => algorithm),
+    );
     signal.throwIfAborted();
     const hasTun = config.vpnSubnet !== undefined && (await deps.hasTun(vpn));
     const ladder = hasTun

@@ -2,6 +2,7 @@ import type { Clock } from '../../core/clock.ts';
 import { toV6Error } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import { type Cidr, containsAddress } from '../../core/net/ipv4.ts';
+import type { DaemonRunNetwork } from '../../core/protocol/daemon.ts';
 import type { AlgorithmStatusChange } from '../../core/protocol/events.ts';
 import { type Destination, isFamily } from '../../core/vpn/task-firewall.ts';
 import type { CoordinatorFamily } from '../interfaces/coordinator.ts';
@@ -72,8 +73,17 @@ export class TaskFamilies {
   }
 
   /** What each live run has in the rules, or will have in a moment. */
-  networks(): readonly { readonly run: number; readonly network: RunNetwork }[] {
-    return [...this.#members].map(([run, member]) => ({ run, network: member.network() }));
+  describe(): readonly DaemonRunNetwork[] {
+    return [...this.#members].map(([run, member]) => {
+      const { task, mappings, peers, destinations } = member.network();
+      const ports = mappings.map(({ label, protocol, port, tunnelPort }) => ({
+        label,
+        protocol,
+        port,
+        tunnelPort,
+      }));
+      return { run, task, ports, peers, destinations };
+    });
   }
 
   /** Another node's run has begun to listen, or has ended. */

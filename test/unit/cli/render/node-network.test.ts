@@ -6,6 +6,7 @@ import {
   renderNodeNetwork,
 } from '../../../../src/cli/render/node-network.ts';
 import type { HostConflict } from '../../../../src/core/net/host-rules.ts';
+import type { Ipv4 } from '../../../../src/core/net/ipv4.ts';
 import type {
   NetworkPlan,
   NetworkUndo,
@@ -119,6 +120,37 @@ describe('networks and rules for a human', () => {
     expect(text).toContain('Rules of v6 on the host:\nnone');
     expect(text.endsWith('table x')).toBe(true);
     expect(text).not.toContain('daemon');
+  });
+
+  it('say who may reach a run and whom it may reach, and what was refused', () => {
+    const text = renderNodeNetwork({
+      ...VIEW,
+      runs: [
+        {
+          run: 41,
+          task: 17,
+          ports: [{ label: 'http', protocol: 'tcp', port: 8888, tunnelPort: 49_153 }],
+          peers: ['10.76.0.6', '10.76.0.7'],
+          destinations: [{ address: '10.76.0.6' as Ipv4, protocol: 'udp', port: 50_000 }],
+        },
+        { run: 42, task: 18, ports: [], peers: [], destinations: [] },
+      ],
+      refusals: [
+        {
+          run: 41,
+          side: 'sending',
+          address: '10.76.0.9' as Ipv4,
+          protocol: 'tcp',
+          port: 22,
+          packets: 3,
+        },
+      ],
+    });
+    expect(text).toMatch(
+      /^41 +17 +49153\/tcp +10\.76\.0\.6 10\.76\.0\.7 +10\.76\.0\.6:50000\/udp$/m,
+    );
+    expect(text).toMatch(/^42 +18 +none +none +none$/m);
+    expect(text).toMatch(/^41 +to 10\.76\.0\.9:22\/tcp +3$/m);
   });
 
   it('show the firewall and its conflicts, also of a node that does not run', () => {

@@ -62,6 +62,27 @@ describe('the families of the runs of a node', () => {
     expect(peers()).toEqual(['10.206.0.4', '10.206.0.5', '10.206.0.6']);
   });
 
+  it('are told to who asks what a run may do', async () => {
+    server.elsewhere.push(at(4, { ports: [50_001] }));
+    await families.join(local);
+    expect(families.describe()).toMatchObject([
+      {
+        run: 1,
+        task: 10,
+        ports: local.mappings.map(({ label, protocol, port, tunnelPort }) => ({
+          label,
+          protocol,
+          port,
+          tunnelPort,
+        })),
+        peers: ['10.206.0.4'],
+        destinations: [{ address: '10.206.0.4', port: 50_001 }],
+      },
+    ]);
+    families.leave(1);
+    expect(families.describe()).toEqual([]);
+  });
+
   it('allow the ports that are registered; without a protocol both', async () => {
     server.elsewhere.push(at(4, { ports: [50_001] }), {
       ...at(5),
