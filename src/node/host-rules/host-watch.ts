@@ -9,9 +9,9 @@ export interface HostWatchDeps {
 }
 
 /** A burst of changes is one hint. Short beside the second that a repair may take. */
-const QUIET_MS = 150;
+const QUIET_MS = 80;
 /** Somebody who changes rules all the time gets a hint this often all the same. */
-const BURST_LIMIT_MS = 500;
+const BURST_LIMIT_MS = 300;
 const RETRY_MS = 1000;
 /** How long the author of a change is held to be that of what is found. */
 const AUTHOR_MS = 10_000;
