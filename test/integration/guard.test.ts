@@ -199,7 +199,7 @@ describe('the guard on the host', () => {
     await sandbox.engine.containers.kill(`vantage6-${KEEPER}-user-host-rules`, 'KILL');
     await execa('nft', ['delete', 'table', 'inet', 'v6guard']);
     const [drift] = await firewall.reconcile(wanted());
-    expect(drift?.found).toBe('inet v6guard: there is no table inet v6guard');
+    expect(drift?.found).toContain('inet v6guard: ');
     expect(await firewall.reconcile(wanted())).toEqual([]);
     await sandbox.engine.containers.remove(`vantage6-${KEEPER}-user-host-rules`);
     expect(await firewall.reconcile(wanted())).toEqual([]);

@@ -87,8 +87,12 @@ class ContainerHostFirewall implements HostFirewall {
 
   async reconcile(wanted: HostRules): Promise<readonly Drift[]> {
     this.#last = wanted;
-    const { faults, plan, failure } = await this.#change({ owner: wanted.owner, wanted });
-    this.#warnOf(plan.conflicts);
+    const aim = { owner: wanted.owner, wanted };
+    // Without the lock: one change makes every node of the host look.
+    const seen = await this.#decide(aim);
+    this.#warnOf(seen.plan.conflicts);
+    if (seen.faults.length === 0) return [];
+    const { faults, failure } = await this.#change(aim);
     const by = this.#watch.lastAuthor();
     return faults.map((found) => ({
       what: 'rules on the host',
