@@ -116,3 +116,56 @@ export function renderStateFile(elements: Elements): string {
 }
 
 const words = (text: string): string => text.replaceAll(' . ', ' ');
+
+/** Reads a state file again, line by line: one that cannot be is left out. */
+export function parseStateFile(set: ClientSet, text: string): Elements {
+  const form = STATE_LINES[set];
+  return new Map(
+    text.split('\n').flatMap((line): [string, string][] => {
+      const match = form.exec(line);
+      if (match === null) return [];
+      const [, key = '', value = ''] = match;
+      return [[dotted(key), dotted(value)]];
+    }),
+  );
+}
+
+const ADDRESS = String.raw`\d{1,3}(?:\.\d{1,3}){3}`;
+const FLOW = new RegExp(`^(${ADDRESS} ${ADDRESS} (?:tcp|udp) \\d{1,5})$`);
+const STATE_LINES: Readonly<Record<ClientSet, RegExp>> = {
+  remotes: new RegExp(`^(${ADDRESS} (?:tcp|udp) \\d{1,5})$`),
+  ports: new RegExp(`^((?:tcp|udp) \\d{1,5}) (${ADDRESS} \\d{1,5})$`),
+  receiving: FLOW,
+  sending: FLOW,
+};
+
+const dotted = (text: string): string => text.replaceAll(' ', ' . ');
+
+/** The elements that are about algorithms at these addresses: what leads to them, and what they may reach. */
+export function elementsOf(all: ClientElements, algorithms: ReadonlySet<string>): ClientElements {
+  const mapped = new Set([...all.ports.values()].map((value) => value.split(' . ')[0]));
+  const isKept = (address = ''): boolean => algorithms.has(address);
+  const keep = (elements: Elements, isWanted: (key: string, value: string) => boolean) =>
+    new Map([...elements].filter(([key, value]) => isWanted(key, value)));
+  return {
+    remotes: new Map(),
+    ports: keep(all.ports, (_, value) => isKept(value.split(' . ')[0])),
+    receiving: keep(all.receiving, (key) => isKept(key.split(' . ')[1])),
+    sending: keep(all.sending, (key) => {
+      const [source, destination] = key.split(' . ');
+      // Not to another algorithm that is gone: its address is somebody else's next.
+      return isKept(source) && (isKept(destination) || !mapped.has(destination));
+    }),
+  };
+}
+
+/** Both; where they disagree, `first`. */
+export function together(first: ClientElements, second: ClientElements): ClientElements {
+  const both = (set: ClientSet): Elements => new Map([...second[set], ...first[set]]);
+  return {
+    remotes: both('remotes'),
+    ports: both('ports'),
+    receiving: both('receiving'),
+    sending: both('sending'),
+  };
+}

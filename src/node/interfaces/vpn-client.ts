@@ -11,8 +11,11 @@ import type { Drift } from './drift.ts';
  * container or the stream to it was lost.
  */
 export interface VpnClient {
-  /** Creates and starts the container with these slots; adopts one that already runs with the same settings. */
-  start(slots: readonly Slot[]): Promise<void>;
+  /**
+   * Creates and starts the container with these slots; adopts one that already runs with the same settings. `busy`: addresses of
+   * algorithms that outlived an earlier daemon; what that one had for them stays until `applyRun` or `removeRun`.
+   */
+  start(slots: readonly Slot[], busy?: readonly Ipv4[]): Promise<void>;
   /** Connects a slot, claims its gateway address, starts its relay. Repeating it changes nothing. */
   attachSlot(slot: Slot): Promise<void>;
   detachSlot(slot: Slot): Promise<void>;

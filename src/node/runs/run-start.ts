@@ -96,6 +96,8 @@ export async function resumeRun(
   deps.ports.adopt(id, record.ports);
   deps.logger.info('A run that outlived the daemon is carried on', { run: id });
   deps.proxy.assign(slot.index, { run: id, task: record.task, tokenHash: record.tokenHash });
+  // The rules that the earlier daemon had for it stand, whatever happens to it now.
+  context.hasRules = true;
   if (record.ports.length > 0) {
     context.registration = new RunRegistration(deps, id, record.ports, signal);
     await joinFamily(context, slot, record.ports);

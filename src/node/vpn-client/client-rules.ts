@@ -1,6 +1,12 @@
 import { V6Error } from '../../core/errors.ts';
 import type { Ipv4 } from '../../core/net/ipv4.ts';
-import { type ClientElements, NO_ELEMENTS, planElements } from '../../core/vpn/client-elements.ts';
+import {
+  type ClientElements,
+  elementsOf,
+  NO_ELEMENTS,
+  planElements,
+  together,
+} from '../../core/vpn/client-elements.ts';
 import {
   compareElements,
   compareRoutes,
@@ -28,7 +34,7 @@ import { applyFailure } from './failures.ts';
 import type { StateFolder } from './state-folder.ts';
 
 export interface ClientRulesDeps extends AddressPlan {
-  readonly folder: Pick<StateFolder, 'saveElements'>;
+  readonly folder: Pick<StateFolder, 'saveElements' | 'readElements'>;
   /** Runs a command in the container; it is made when it runs, so that it fits what a new stream has applied. */
   readonly run: (command: () => string) => Promise<readonly string[]>;
 }
@@ -46,6 +52,8 @@ export class ClientRules {
   #applied: ClientElements | undefined;
   /** Flows that are no longer allowed and may still be open. */
   #cuts: readonly Cut[] = [];
+  /** Of runs that outlived an earlier daemon and have not joined anew: what it had for them stays until then. */
+  #inherited = { algorithms: new Set<string>(), elements: NO_ELEMENTS };
 
   constructor(deps: ClientRulesDeps) {
     this.#deps = deps;
@@ -53,12 +61,18 @@ export class ClientRules {
 
   /** Throws V6_FIREWALL_APPLY; then all is as before. */
   async setRun(run: number, network: RunNetwork): Promise<void> {
-    await this.#change(`the rules of run ${run}`, () => this.#runs.set(run, network), run);
+    const isInherited = this.#inherited.algorithms.delete(network.algorithm);
+    try {
+      await this.#change(`the rules of run ${run}`, () => this.#runs.set(run, network), run);
+    } catch (error) {
+      if (isInherited) this.#inherited.algorithms.add(network.algorithm);
+      throw error;
+    }
   }
 
-  async removeRun(run: number): Promise<void> {
-    if (!this.#runs.has(run)) return;
-    this.#runs.delete(run);
+  async removeRun(run: number, algorithm: Ipv4): Promise<void> {
+    const isInherited = this.#inherited.algorithms.delete(algorithm);
+    if (!this.#runs.delete(run) && !isInherited) return;
     const wanted = this.#plan();
     this.#cuts = [...this.#cuts, ...cutsOf(this.#wanted, wanted)];
     const before = this.#wanted;
@@ -75,9 +89,15 @@ export class ClientRules {
     });
   }
 
-  /** Before the container starts: what it restores. `remotes`: of the client config that is there. */
-  async prepare(remotes: readonly Remote[]): Promise<void> {
+  /**
+   * Before the container starts: what it restores. `remotes`: of the client config that is there. `busy`: addresses of algorithms
+   * that outlived an earlier daemon.
+   */
+  async prepare(remotes: readonly Remote[], busy: readonly Ipv4[]): Promise<void> {
     this.#remotes = remotes;
+    const algorithms = new Set<string>(busy);
+    const held = algorithms.size === 0 ? NO_ELEMENTS : await this.#deps.folder.readElements();
+    this.#inherited = { algorithms, elements: held };
     this.#wanted = this.#plan();
     await this.#deps.folder.saveElements(this.#wanted);
   }
@@ -194,7 +214,14 @@ export class ClientRules {
 
   #plan(): ClientElements {
     const { isolatedRange, vpnSubnet } = this.#deps;
-    return planElements({ isolatedRange, vpnSubnet, remotes: this.#remotes, runs: this.#runs });
+    const own = planElements({
+      isolatedRange,
+      vpnSubnet,
+      remotes: this.#remotes,
+      runs: this.#runs,
+    });
+    const { algorithms, elements } = this.#inherited;
+    return algorithms.size === 0 ? own : together(own, elementsOf(elements, algorithms));
   }
 }
 

@@ -3,6 +3,9 @@ import { V6Error } from '../../core/errors.ts';
 import {
   CLIENT_SETS,
   type ClientElements,
+  type ClientSet,
+  type Elements,
+  parseStateFile,
   renderStateFile,
 } from '../../core/vpn/client-elements.ts';
 import { renderSlotsState } from '../../core/vpn/rules.ts';
@@ -37,6 +40,20 @@ export class StateFolder {
       if (before === undefined || text !== renderStateFile(before[set]))
         await replace(`${this.folders.state}/${set}`, text);
     }
+  }
+
+  /** What the files hold: of an earlier daemon. Files that cannot be read hold nothing. */
+  async readElements(): Promise<ClientElements> {
+    const read = async (set: ClientSet): Promise<Elements> => {
+      const text = await readFile(`${this.folders.state}/${set}`, 'utf8').catch(() => '');
+      return parseStateFile(set, text);
+    };
+    return {
+      remotes: await read('remotes'),
+      ports: await read('ports'),
+      receiving: await read('receiving'),
+      sending: await read('sending'),
+    };
   }
 
   /** The client config that openvpn has now; undefined when there is none. */

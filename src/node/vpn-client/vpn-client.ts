@@ -79,7 +79,7 @@ class DockerVpnClient implements VpnClient {
     });
   }
 
-  start(slots: readonly Slot[]): Promise<void> {
+  start(slots: readonly Slot[], busy: readonly Ipv4[] = []): Promise<void> {
     return this.#serial(async () => {
       for (const slot of slots) {
         checkSlot(slot, this.#deps.isolatedRange);
@@ -87,7 +87,7 @@ class DockerVpnClient implements VpnClient {
       }
       await this.#folder.prepare();
       await this.#folder.saveSlots([...this.#slots.values()]);
-      await this.#rules.prepare(await this.#adoptCredential());
+      await this.#rules.prepare(await this.#adoptCredential(), busy);
       await this.#container.ensure([...this.#slots.values()]);
       await this.#link.openFirst();
       this.#management = this.#deps.openManagement(this.#folder.managementSocket);
@@ -138,7 +138,7 @@ class DockerVpnClient implements VpnClient {
   removeRun(run: number, algorithm: Ipv4): Promise<void> {
     if (!isIpv4(algorithm)) throw new RangeError(`not an address: ${String(algorithm)}`);
     return this.#serial(async () => {
-      await this.#rules.removeRun(run);
+      await this.#rules.removeRun(run, algorithm);
       // Flows outlive their element, and a new run on this address would get the old peers' packets.
       await this.#link.run(`flush ${algorithm}`);
     });

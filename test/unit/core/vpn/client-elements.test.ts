@@ -2,8 +2,10 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { addressAt, type Cidr, type Ipv4 } from '../../../../src/core/net/ipv4.ts';
 import {
+  CLIENT_SETS,
   type ClientElements,
   type ClientState,
+  parseStateFile,
   planElements,
   renderStateFile,
 } from '../../../../src/core/vpn/client-elements.ts';
@@ -293,5 +295,18 @@ describe('the state files', () => {
     const { ports, receiving } = planElements(state(network(0)));
     expect(renderStateFile(ports)).toBe('tcp 49152 10.201.1.3 8888\n');
     expect(renderStateFile(receiving)).toBe('10.202.0.11 10.201.1.3 tcp 8888\n');
+  });
+
+  it('are read again as they were written, and a line that cannot be is left out', () => {
+    const plan = planElements({
+      ...state(network(0), network(1)),
+      remotes: [{ address: '192.0.2.1' as Ipv4, port: 1194, protocol: 'udp' }],
+    });
+    for (const set of CLIENT_SETS)
+      expect([...parseStateFile(set, renderStateFile(plan[set]))]).toEqual([...plan[set]]);
+    expect(
+      parseStateFile('sending', '1.2.3.4 5.6.7.8 tcp 1; reboot\n$(x) 5.6.7.8 tcp 1\n\n1.2.3.4')
+        .size,
+    ).toBe(0);
   });
 });

@@ -8,7 +8,7 @@ import type { Slot } from '../../../../src/core/vpn/slot.ts';
 import type { RunNetwork } from '../../../../src/core/vpn/task-firewall.ts';
 import type { VpnClient } from '../../../../src/node/interfaces/vpn-client.ts';
 import { slotAt, slotNetwork } from '../../../../src/node/slots/slot-plan.ts';
-import { createVpnClient } from '../../../../src/node/vpn-client/vpn-client.ts';
+import { createVpnClient, type VpnClientDeps } from '../../../../src/node/vpn-client/vpn-client.ts';
 import { FakeEngine } from '../../../fakes/engine.ts';
 import { FakeManagement } from '../../../fakes/management.ts';
 import { makePair, portalFile } from '../../../support/client-files.ts';
@@ -39,6 +39,7 @@ describe('the VPN client of a node', () => {
   let engine: FakeEngine;
   let openvpn: FakeManagement;
   let client: VpnClient;
+  let deps: VpnClientDeps;
   let commands: string[];
   /** Commands that hold this text fail. */
   let refused: string | undefined;
@@ -68,7 +69,7 @@ describe('the VPN client of a node', () => {
       form: 'uplink',
     });
     for (const each of [slot, next]) await engine.networks.ensure(slotNetwork(owner, each));
-    client = createVpnClient({
+    deps = {
       engine,
       image: 'v6-vpn:1',
       node: { name: 'alpha', scope: 'user' },
@@ -79,7 +80,8 @@ describe('the VPN client of a node', () => {
       openManagement: () => openvpn,
       logger: silentLogger,
       clock: systemClock,
-    });
+    };
+    client = createVpnClient(deps);
   });
   afterEach(async () => {
     await client.close();
@@ -188,6 +190,29 @@ describe('the VPN client of a node', () => {
     await client.applyRun(2, network(49153));
     expect(commands.at(-1)).toContain('flush set inet v6client receiving');
     expect(commands.at(-1)).toContain("'10.202.0.9 10.201.0.3'");
+  });
+
+  it('keeps what an earlier daemon had for runs that outlived it, until they join or end', async () => {
+    await client.start([slot, next]);
+    await client.applyRun(1, network(49152));
+    await client.applyRun(2, network(49153, next));
+    await client.close();
+    client = createVpnClient(deps);
+    await client.start([slot, next], [slot.algorithm]);
+    // Nothing of the other, whose container is gone.
+    expect(await state('ports')).toBe('tcp 49152 10.201.0.3 8888\n');
+    expect(await state('receiving')).toBe('10.202.0.9 10.201.0.3 tcp 8888\n');
+    expect(await state('sending')).not.toContain('10.201.0.11 ');
+    await client.applyRun(2, network(49153, next));
+    expect(await state('ports')).toContain('49152');
+    await client.applyRun(1, { ...network(49152), peers: [] });
+    expect(await state('receiving')).toBe('10.202.0.9 10.201.0.11 tcp 8888\n');
+    expect(commands.at(-1)).toContain("'10.202.0.9 10.201.0.3' | cut");
+    await client.close();
+    client = createVpnClient(deps);
+    await client.start([slot, next], [slot.algorithm]);
+    await client.removeRun(1, slot.algorithm);
+    expect(await state('ports')).toBe('');
   });
 
   it('detaches a slot again that cannot be claimed', async () => {
