@@ -276,6 +276,11 @@ describe.each([
     const { images } = subject.engine;
     expect((await images.find(subject.image))?.tags).toContain(subject.image);
     expect(await images.find('v6-absent:1')).toBeUndefined();
+    // Such a name is part of a path at the engine: it must not become another request.
+    for (const name of ['../../../etc/passwd', 'x/../../containers/json?all=1']) {
+      expect(await images.find(name)).toBeUndefined();
+      await expect(images.pull(name)).rejects.toMatchObject({ code: 'V6_IMAGE_NOT_FOUND' });
+    }
     await expect(images.pull('127.0.0.1:9/v6-absent:1')).rejects.toMatchObject({
       code: 'V6_IMAGE_NOT_FOUND',
     });

@@ -2,6 +2,7 @@ import type { Readable } from 'node:stream';
 import type Docker from 'dockerode';
 import type { ImageInspectInfo } from 'dockerode';
 import type { ImageState, Images } from '../../core/engine/engine.ts';
+import { isImageReference } from '../../core/engine/image-reference.ts';
 import { V6Error } from '../../core/errors.ts';
 import { hasStatus, longRequest, reasonOf, request } from './errors.ts';
 
@@ -32,6 +33,8 @@ export class DockerImages implements Images {
   }
 
   async find(reference: string): Promise<ImageState | undefined> {
+    // No such image: the client would make another request of it, and follow the engine's answer to any host.
+    if (!isImageReference(reference)) return undefined;
     return request(`inspect the image ${reference}`, () => this.#inspect(reference));
   }
 
@@ -51,6 +54,7 @@ export class DockerImages implements Images {
         details: { reason },
         cause,
       });
+    if (!isImageReference(reference)) throw refused('this is no name of an image');
     await longRequest(`pull the image ${reference}`, async () => {
       let stream: Readable;
       try {
@@ -101,6 +105,7 @@ export class DockerImages implements Images {
   }
 
   async remove(reference: string): Promise<void> {
+    if (!isImageReference(reference)) return;
     await request(`remove the image ${reference}`, async () => {
       try {
         await this.#docker.getImage(reference).remove();
