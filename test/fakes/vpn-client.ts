@@ -122,6 +122,8 @@ export class FakeVpnClient implements VpnClient {
     this.#listeners.push(listener);
   }
 
+  onDisturbance(): void {}
+
   async describe(): Promise<VpnClientReport> {
     return { container: 'fake', running: this.isRunning, tunnel: this.#tunnel, rules: '' };
   }

@@ -52,6 +52,11 @@ export interface VpnClient {
   tunnel(): TunnelState;
   /** Called on each change of the tunnel's state, and never after `close`. */
   onTunnelChange(listener: (state: TunnelState) => void): void;
+  /**
+   * Called when rules, addresses, routes or relays in the client may have changed: `now` when nothing of ours explains it. Never
+   * after `close`.
+   */
+  onDisturbance(listener: (hint: string, urgency: 'now' | 'soon') => void): void;
   /** Counters of the rules and the map as they are now, for `node network show` and tests. */
   describe(): Promise<VpnClientReport>;
   /** Lets go of the container, which stays. */

@@ -14,6 +14,7 @@ import type { Drift } from '../interfaces/drift.ts';
 import type { VpnClient, VpnClientReport } from '../interfaces/vpn-client.ts';
 import { ClientContainerKeeper, type ContainerDeps } from './client-container.ts';
 import { ClientLink } from './client-link.ts';
+import { monitorClient } from './client-monitor.ts';
 import { ClientRules } from './client-rules.ts';
 import type { CommandStream } from './command-stream.ts';
 import { slotLost, tunMissing, unanswered } from './failures.ts';
@@ -50,6 +51,8 @@ class DockerVpnClient implements VpnClient {
   #management: Management | undefined;
   /** One change at a time: rules, slots and tunnel are shared by all runs. */
   #changes: Promise<unknown> = Promise.resolve();
+  /** Changes that have begun or wait. */
+  #underWay = 0;
 
   constructor(deps: VpnClientDeps) {
     this.#deps = deps;
@@ -208,6 +211,16 @@ class DockerVpnClient implements VpnClient {
     this.#watch.onChange(listener);
   }
 
+  onDisturbance(listener: (hint: string, urgency: 'now' | 'soon') => void): void {
+    void monitorClient({
+      ...this.#deps,
+      container: this.#container,
+      signal: this.#closing.signal,
+      isChanging: () => this.#underWay > 0,
+      onChange: listener,
+    });
+  }
+
   async describe(): Promise<VpnClientReport> {
     const running = (await this.#container.find())?.state === 'running';
     const { bytes } = this.#watch;
@@ -315,7 +328,10 @@ class DockerVpnClient implements VpnClient {
   }
 
   #serial<T>(change: () => Promise<T>): Promise<T> {
-    const result = this.#changes.then(change, change);
+    this.#underWay += 1;
+    const result = this.#changes.then(change, change).finally(() => {
+      this.#underWay -= 1;
+    });
     this.#changes = result.catch(() => undefined);
     return result;
   }
