@@ -88,6 +88,7 @@ describe('v6 node network, asked wrongly', () => {
     [['plan', '--name', 'alpha', '--json'], 78, 'V6_CONFIG_NOT_FOUND'],
     [['apply', '--name', 'alpha', '--json'], 78, 'V6_CONFIG_NOT_FOUND'],
     [['undo', '--name', 'alpha', '--yes', '--json'], 69, 'V6_ENGINE_MISSING'],
+    [['show', '--name', 'alpha', '--json'], 69, 'V6_ENGINE_MISSING'],
     [['plan', '--json'], 69, 'V6_ENGINE_MISSING'],
   ])('ends %j with %i and %s', async (args, status, code) => {
     const result = await network(...args);

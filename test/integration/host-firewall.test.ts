@@ -2,9 +2,12 @@ import { existsSync, readdirSync } from 'node:fs';
 import type { Server } from 'node:net';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Context, contextFor } from '../../src/core/context.ts';
 import { labelsFor, names } from '../../src/core/labels.ts';
 import type { Cidr } from '../../src/core/net/ipv4.ts';
 import type { NetworkPlan, NetworkUndo } from '../../src/core/protocol/node-network.ts';
+import { applyNetwork, planNetwork } from '../../src/node/host/network-plan.ts';
+import { undoNetwork } from '../../src/node/host/network-undo.ts';
 import { slotAt, slotNetwork, uplinkNetwork } from '../../src/node/slots/slot-plan.ts';
 import { FirewallLab } from '../support/firewall-lab.ts';
 import { jsonSchema } from '../support/json-schema.ts';
@@ -17,25 +20,24 @@ import {
 } from '../support/nftables-engine.ts';
 import { until } from '../support/wait.ts';
 
+const CONFIG = { isolatedRange: undefined, uplinkNetwork: undefined, vpnSubnet: undefined };
 let lab: FirewallLab;
 
-async function plan(node = 'alpha'): Promise<NetworkPlan> {
-  const result = await lab.json('node', 'network', 'plan', '--name', node);
-  (await jsonSchema('node-network-plan')).parse(result);
-  return result as NetworkPlan;
+/** Through the command line, and as a document of its schema. */
+async function command<T>(what: string, node: string, ...flags: readonly string[]): Promise<T> {
+  const result = await lab.json('node', 'network', what, '--name', node, ...flags);
+  (await jsonSchema(`node-network-${what}`)).parse(result);
+  return result as T;
 }
 
-async function apply(node: string): Promise<NetworkPlan> {
-  const result = await lab.json('node', 'network', 'apply', '--name', node);
-  (await jsonSchema('node-network-apply')).parse(result);
-  return result as NetworkPlan;
-}
-
-async function undo(node: string, ...flags: readonly string[]): Promise<NetworkUndo> {
-  const result = await lab.json('node', 'network', 'undo', '--name', node, ...flags);
-  (await jsonSchema('node-network-undo')).parse(result);
-  return result as NetworkUndo;
-}
+const node = (name: string): Context =>
+  contextFor('node', name, 'user', { home: `${lab.private.folder}/home`, isRoot: false });
+const plan = (name = 'alpha'): Promise<NetworkPlan> =>
+  lab.inProcess(name, (deps) => planNetwork(deps, node(name), CONFIG));
+const apply = (name = 'alpha'): Promise<NetworkPlan> =>
+  lab.inProcess(name, (deps) => applyNetwork(deps, node(name), CONFIG));
+const undo = (name = 'alpha'): Promise<NetworkUndo> =>
+  lab.inProcess(name, (deps) => undoNetwork(deps, node(name), { isForced: false }));
 
 const changed = ({ changes }: Pick<NetworkPlan, 'changes'>): readonly string[] =>
   changes.filter(({ action }) => action !== 'keep').map(({ action, what }) => `${action} ${what}`);
@@ -68,7 +70,7 @@ describe.each([
     });
 
     it('is recognised, and nothing on the host has changed after that', async () => {
-      const { backend: found, evidence, ...rest } = await plan();
+      const { backend: found, evidence, ...rest } = await command<NetworkPlan>('plan', 'alpha');
       expect(found).toBe(backend);
       expect(evidence.join('\n')).toMatch(
         variant === 'nft' ? /nft has chain DOCKER-USER/ : /iptables-legacy has a filter table/,
@@ -92,11 +94,11 @@ describe.each([
     });
 
     it('lets bridged VPN traffic through after apply, by one jump however often and for however many nodes', async () => {
-      expect((await apply('alpha')).isUpToDate).toBe(false);
+      expect((await command<NetworkPlan>('apply', 'alpha')).isUpToDate).toBe(false);
       expect(await lab.doesPass()).toBe(true);
       expect(await jumps()).toHaveLength(1);
       const once = await lab.rules();
-      expect((await apply('alpha')).isUpToDate).toBe(true);
+      expect((await apply()).isUpToDate).toBe(true);
       expect(await lab.rules()).toEqual(once);
       expect(changed(await apply('beta'))).toEqual(['add guard-owner', 'add accept-rule']);
       expect(await jumps()).toHaveLength(1);
@@ -110,16 +112,16 @@ describe.each([
     });
 
     it('keeps the rules of one node when another is undone, and is as it was after the last', async () => {
-      expect(changed(await undo('alpha', '--yes'))).toEqual([
+      expect(changed(await command<NetworkUndo>('undo', 'alpha', '--yes'))).toEqual([
         'remove guard-owner',
         'remove accept-rule',
       ]);
       expect(await lab.doesPass()).toBe(true);
-      expect((await undo('beta', '--yes')).isEmpty).toBe(false);
+      expect((await undo('beta')).isEmpty).toBe(false);
       expect(await lab.rules()).toEqual(hostile);
       expect(await lab.doesPass()).toBe(false);
       expect(readdirSync(lab.dataDir('beta'))).toEqual([]);
-      expect(await undo('beta', '--yes')).toMatchObject({ isEmpty: true, containers: [] });
+      expect(await undo('beta')).toMatchObject({ isEmpty: true, containers: [] });
     });
   },
 );
@@ -148,7 +150,7 @@ describe('a crash in the middle, and a site’s own firewall', () => {
     await lab.host(
       "nft 'add table inet site; add chain inet site forward { type filter hook forward priority 10; policy drop; }'",
     );
-    await apply('alpha');
+    await apply();
     expect(await lab.doesPass()).toBe(false);
     const { conflicts } = await plan();
     expect(conflicts).toMatchObject([
@@ -164,19 +166,19 @@ describe('a crash in the middle, and a site’s own firewall', () => {
     expect(await lab.doesPass()).toBe(true);
     expect((await plan()).conflicts).toEqual([]);
     await lab.host('nft delete table inet site');
-    await undo('alpha', '--yes');
+    await undo();
     expect(await lab.rules()).toEqual(before);
   });
 
   it('is undone after kill -9 of the command that applied it, whenever that came', async () => {
-    for (const afterMs of [0, 150, 300, 600]) {
+    for (const afterMs of [0, 150, 400]) {
       const killed = lab.start('node', 'network', 'apply', '--name', 'alpha');
       const isOver = new Promise((resolve) => killed.once('exit', resolve));
       await until('it works on the host', 20_000, async () => (await ours()).length > 0);
       await new Promise((resolve) => setTimeout(resolve, afterMs));
       if (killed.exitCode === null) process.kill(childOf(killed), 'SIGKILL');
       await isOver;
-      await undo('alpha', '--yes');
+      await undo();
       expect(await lab.rules()).toEqual(before);
       expect(await ours()).toEqual([]);
     }
@@ -202,8 +204,8 @@ describe('a crash in the middle, and a site’s own firewall', () => {
     };
     await make(names.hostRules(owner.node, owner.scope), 'host-rules');
     await make(names.node(owner.node, owner.scope), 'node');
-    await apply('alpha');
-    const dry = await undo('alpha', '--dry-run');
+    await apply();
+    const dry = await command<NetworkUndo>('undo', 'alpha', '--dry-run');
     expect(dry).toMatchObject({ isDryRun: true, node: { running: true } });
     expect(dry.containers).toHaveLength(2);
     expect(dry.networks).toEqual(['v6a-user-alpha', 'v6z-user-alpha-5']);
@@ -211,7 +213,12 @@ describe('a crash in the middle, and a site’s own firewall', () => {
     expect(refused.exitCode).toBe(2);
     expect(refused.stderr).toContain('V6_NODE_ALREADY_RUNNING');
     expect(await ours()).toHaveLength(4);
-    const { containers, networks } = await undo('alpha', '--yes', '--force');
+    const { containers, networks } = await command<NetworkUndo>(
+      'undo',
+      'alpha',
+      '--yes',
+      '--force',
+    );
     expect({ containers, networks }).toEqual({
       containers: dry.containers,
       networks: dry.networks,
@@ -250,7 +257,7 @@ describe(`an engine whose firewall is nftables (${isRealNftablesEngine ? 'a real
     expect(evidence.join('\n')).toMatch(/says that its firewall is nftables/);
     expect(changed(rest)).toEqual(['add guard', 'add guard-owner']);
     expect(await lab.rules()).toEqual(before);
-    await apply('alpha');
+    await apply();
     expect(await lab.doesPass()).toBe(true);
     const tables = (await lab.host('nft list tables')).split('\n');
     expect(tables).toContain('table inet v6guard');
@@ -272,7 +279,7 @@ describe(`an engine whose firewall is nftables (${isRealNftablesEngine ? 'a real
   });
 
   it('is as it was after undo', async () => {
-    expect((await undo('alpha', '--yes')).backend).toBe('nftables');
+    expect((await undo()).backend).toBe('nftables');
     expect(await lab.rules()).toEqual(before);
   });
 });

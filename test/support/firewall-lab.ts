@@ -2,8 +2,16 @@ import type { ChildProcess } from 'node:child_process';
 import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { connectEngine } from '../../src/adapters/docker/engine.ts';
+import { createHostRulesRecords } from '../../src/adapters/host/host-rules-records.ts';
+import { hostFiles } from '../../src/adapters/host-files/host-files.ts';
+import { systemClock } from '../../src/core/clock.ts';
 import type { Engine } from '../../src/core/engine/engine.ts';
+import { V6Error } from '../../src/core/errors.ts';
 import type { Cidr } from '../../src/core/net/ipv4.ts';
+import type { NetworkPlanDeps } from '../../src/node/host/network-plan.ts';
+import type { NetworkUndoDeps } from '../../src/node/host/network-undo.ts';
+import { HostContainer } from '../../src/node/host-rules/host-container.ts';
+import { createHostFirewall } from '../../src/node/host-rules/host-firewall.ts';
 import { slotAt, slotNetwork } from '../../src/node/slots/slot-plan.ts';
 import { vpnImage } from './docker.ts';
 import { normalizeRules } from './host-state.ts';
@@ -18,6 +26,9 @@ const DEV = path.join(import.meta.dirname, '../../bin/dev.js');
 const RANGE = '10.224.8.0/22' as Cidr;
 const PORT = 7777;
 const LABELS = { 'v6.test': 'firewall-lab' };
+
+/** What both a plan and its undoing need. */
+export type LabDeps = NetworkPlanDeps & NetworkUndoDeps;
 
 /**
  * A private engine with one slot of a node on it: an algorithm's place and a VPN client's place, between which real packets
@@ -58,6 +69,32 @@ export class FirewallLab implements AsyncDisposable {
   v6(...args: readonly string[]): Promise<Ended> {
     const env = this.#env();
     return this.private.exec([process.execPath, DEV, ...args], { env, timeoutMs: 60_000 });
+  }
+
+  /** The same as commands of v6 do it, in this very process: a start of Node costs more than all that they do. */
+  async inProcess<T>(node: string, work: (deps: LabDeps) => Promise<T>): Promise<T> {
+    const engine = await connectEngine({ socketPath: this.commandSocket });
+    const records = createHostRulesRecords(this.dataDir(node));
+    const container = new HostContainer({
+      engine,
+      image: this.image,
+      scope: 'user',
+      worksFor: node,
+    });
+    return work({
+      engine,
+      networks: engine.networks,
+      host: { routes: async () => [], addresses: () => [] },
+      choices: { find: async () => undefined },
+      credentials: { find: async () => undefined },
+      records,
+      resolve: async () => [],
+      files: hostFiles,
+      firewall: createHostFirewall({ engine, container, records, clock: systemClock }),
+      daemon: {
+        status: () => Promise.reject(new V6Error('V6_NODE_NOT_RUNNING', 'Nobody answers')),
+      },
+    });
   }
 
   /** As `v6`, in the background; nsenter is its parent. */

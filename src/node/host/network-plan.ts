@@ -1,10 +1,9 @@
-import type { NodeConfig } from '../../core/config/node-config.ts';
 import type { Context } from '../../core/context.ts';
 import { isV6Error } from '../../core/errors.ts';
 import type { NetworkPlan } from '../../core/protocol/node-network.ts';
 import type { DaemonClient } from '../interfaces/daemon-client.ts';
 import type { HostFirewall } from '../interfaces/host-firewall.ts';
-import { type WantedRulesDeps, wantedRules } from './wanted-rules.ts';
+import { type WantedConfig, type WantedRulesDeps, wantedRules } from './wanted-rules.ts';
 
 export interface NetworkPlanDeps extends WantedRulesDeps {
   readonly firewall: Pick<HostFirewall, 'inspect' | 'plan' | 'apply' | 'close'>;
@@ -17,7 +16,7 @@ type Node = Pick<Context, 'name' | 'scope'>;
 export function planNetwork(
   deps: NetworkPlanDeps,
   node: Node,
-  config: NodeConfig,
+  config: WantedConfig,
 ): Promise<NetworkPlan> {
   return withRules(deps, node, config, 'plan');
 }
@@ -26,7 +25,7 @@ export function planNetwork(
 export function applyNetwork(
   deps: NetworkPlanDeps,
   node: Node,
-  config: NodeConfig,
+  config: WantedConfig,
 ): Promise<NetworkPlan> {
   return withRules(deps, node, config, 'apply');
 }
@@ -34,7 +33,7 @@ export function applyNetwork(
 async function withRules(
   deps: NetworkPlanDeps,
   { name, scope }: Node,
-  config: NodeConfig,
+  config: WantedConfig,
   what: 'plan' | 'apply',
 ): Promise<NetworkPlan> {
   const running = await doesRun(deps.daemon);

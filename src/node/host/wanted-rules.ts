@@ -26,7 +26,8 @@ export interface WantedRules {
 }
 
 type Node = Pick<Context, 'name' | 'scope'>;
-type Config = Pick<NodeConfig, 'isolatedRange' | 'uplinkNetwork' | 'vpnSubnet'>;
+/** What of its configuration the rules of a node follow from. */
+export type WantedConfig = Pick<NodeConfig, 'isolatedRange' | 'uplinkNetwork' | 'vpnSubnet'>;
 
 /**
  * The rules of a node: of one that runs those that its daemon wrote down, of another one those that its daemon would want if it
@@ -35,7 +36,7 @@ type Config = Pick<NodeConfig, 'isolatedRange' | 'uplinkNetwork' | 'vpnSubnet'>;
 export async function wantedRules(
   deps: WantedRulesDeps,
   node: Node,
-  input: { readonly config: Config; readonly isRunning: boolean },
+  input: { readonly config: WantedConfig; readonly isRunning: boolean },
 ): Promise<WantedRules> {
   const record = await deps.records.find();
   if (input.isRunning && record !== undefined)
@@ -57,7 +58,7 @@ export async function wantedRules(
 async function findUplink(
   deps: WantedRulesDeps,
   { name, scope }: Node,
-  config: Config,
+  config: WantedConfig,
 ): Promise<{ readonly network: HostRules['uplink']; readonly basis: string }> {
   if (config.uplinkNetwork !== undefined) {
     const found = await deps.networks.find(config.uplinkNetwork);
@@ -81,7 +82,7 @@ async function findUplink(
 
 async function findRemotes(
   deps: WantedRulesDeps,
-  { vpnSubnet }: Config,
+  { vpnSubnet }: WantedConfig,
   recorded: readonly HostRemote[] | undefined,
 ): Promise<{ readonly remotes: readonly HostRemote[]; readonly basis: string }> {
   if (vpnSubnet === undefined)
