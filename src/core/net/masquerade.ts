@@ -3,6 +3,7 @@ import { MARK, ownerOf } from './accept-rules.ts';
 import type { HostChange, HostRules } from './host-rules.ts';
 import type { HostState } from './host-state.ts';
 import { type FilterRule, ruleKey } from './packet-filter.ts';
+import type { Aim, PlanPart } from './plan-part.ts';
 
 /** Our table for addresses; there only while the engine's own rule for an uplink is gone. */
 export const NAT_TABLE = 'ip v6nat';
@@ -10,21 +11,11 @@ const CHAIN = 'leave';
 /** After the engine's (srcnat, 100): where both stand, the engine's is the one that counts. */
 const PRIORITY = 110;
 
-export interface MasqueradePlan {
-  readonly changes: readonly HostChange[];
-  /** For nft; absent when everything stands as wanted. */
-  readonly batch?: string;
-  readonly faults: readonly string[];
-}
-
 /**
  * What leaves an uplink of ours must carry the host's address. That is the engine's rule; `nft flush ruleset`, which a restart of
  * many a firewall begins with, takes it away, and the tunnel with it. Until the engine has it again, one of ours stands in.
  */
-export function planMasquerade(
-  state: HostState,
-  { owner, wanted }: { readonly owner: string; readonly wanted: HostRules | undefined },
-): MasqueradePlan {
+export function planMasquerade(state: HostState, { owner, wanted }: Aim): PlanPart {
   const present = state.nft.tables.get(NAT_TABLE)?.chains.get(CHAIN)?.rules ?? [];
   const others = present.filter((rule) => ![undefined, owner].includes(ownerOf(rule)));
   const before = present.filter((rule) => ownerOf(rule) !== undefined && !others.includes(rule));
@@ -37,7 +28,11 @@ export function planMasquerade(
       ...after.map((rule) => change(before.length > 0 && isSame ? 'keep' : 'add', rule)),
       ...(after.length === 0 ? before.map((rule) => change('remove', rule)) : []),
     ],
-    ...(isSame && !isLeft ? {} : { batch: render([...others, ...after]) }),
+    // A transaction of its own: a kernel without nat for nft has its guard all the same.
+    writes:
+      isSame && !isLeft
+        ? []
+        : [{ tool: 'nft', batch: render([...others, ...after]), isOptional: true }],
     faults: isSame && !isLeft ? [] : [`${NAT_TABLE}: ${fault(before, after)}`],
   };
 }

@@ -4,7 +4,7 @@ import { toV6Error, V6Error } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import { ACCEPT_CHAIN } from '../../core/net/accept-rules.ts';
 import { GUARD_TABLE } from '../../core/net/guard.ts';
-import { type DecidedPlan, type HostWrite, planHost } from '../../core/net/host-plan.ts';
+import { type DecidedPlan, planHost } from '../../core/net/host-plan.ts';
 import type {
   HostConflict,
   HostFirewallView,
@@ -13,6 +13,7 @@ import type {
 } from '../../core/net/host-rules.ts';
 import type { HostState } from '../../core/net/host-state.ts';
 import { NAT_TABLE } from '../../core/net/masquerade.ts';
+import type { Aim, HostWrite } from '../../core/net/plan-part.ts';
 import type { Drift } from '../interfaces/drift.ts';
 import type {
   HostFirewall,
@@ -38,8 +39,6 @@ export interface HostFirewallDeps {
 export function createHostFirewall(deps: HostFirewallDeps): HostFirewall {
   return new ContainerHostFirewall(deps);
 }
-
-type Aim = { readonly owner: string; readonly wanted: HostRules | undefined };
 
 class ContainerHostFirewall implements HostFirewall {
   readonly #deps: HostFirewallDeps;
