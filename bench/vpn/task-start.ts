@@ -60,8 +60,9 @@ export async function benchTaskStart(input: BenchInput): Promise<BenchDocument> 
   try {
     await upstream.prepare();
     const rounds: Round[] = [];
-    for (let at = -WARM_UP; at < input.rounds; at += 1) {
-      const one = await measureRound({ world, upstream, ours, theirs }, at + WARM_UP);
+    const warmUp = Math.min(WARM_UP, input.rounds);
+    for (let at = -warmUp; at < input.rounds; at += 1) {
+      const one = await measureRound({ world, upstream, ours, theirs }, at + warmUp);
       if (at >= 0) rounds.push(one);
       input.said(`round ${at + 1} of ${input.rounds}`);
     }

@@ -4,7 +4,7 @@ import { promisify } from 'node:util';
 import { expect, it } from 'vitest';
 
 const RUN = path.join(import.meta.dirname, '../../bench/run.ts');
-const LIMIT_MS = 90_000;
+const LIMIT_MS = 120_000;
 
 async function bench(...args: string[]) {
   const { stdout } = await promisify(execFile)(
@@ -43,6 +43,55 @@ it(
       { transport: 'polling', reads: false, nodes: 5, last: spread },
       { transport: 'websocket', reads: true, lastRead: spread },
       { transport: 'polling', reads: true, lastRead: spread },
+    ]);
+  },
+  LIMIT_MS,
+);
+
+it(
+  'port mappings are applied and removed beside the ways of upstream',
+  async () => {
+    const { figures, ratios, goals } = await bench('ports', '--rounds', '1');
+    const one = { ports: 1, n: 1, p50: expect.any(Number) as number };
+    expect(figures).toEqual(
+      expect.arrayContaining([
+        expect.objectContaining({ ...one, way: 'v6', what: 'apply and remove' }),
+        expect.objectContaining({ ...one, way: 'upstream, one exec', what: 'apply' }),
+        expect.objectContaining({ ...one, way: 'upstream, an exec per rule', what: 'apply' }),
+        expect.objectContaining({ way: 'v6', what: 'remove', ports: 1000, n: 1 }),
+      ]),
+    );
+    expect(ratios).toHaveLength(5);
+    expect(goals).toMatchObject([{ limit: 60 }, { limit: 10 }]);
+  },
+  LIMIT_MS,
+);
+
+it(
+  'a task is started with and without VPN, as we do it and as upstream does',
+  async () => {
+    const { figures } = await bench('task-start', '--rounds', '1');
+    expect(figures).toMatchObject([
+      { who: 'v6', vpn: true, containers: 1, execs: 0, n: 1 },
+      { who: 'v6', vpn: false, containers: 1, execs: 0, n: 1 },
+      { who: 'upstream', vpn: true, containers: 3, execs: 4, n: 1 },
+      { who: 'upstream', vpn: false, containers: 1, execs: 0, n: 1 },
+      { added: 'v6, until the container is made' },
+      { added: 'v6, until its process runs' },
+      { added: 'upstream, until its process runs' },
+    ]);
+  },
+  LIMIT_MS,
+);
+
+it(
+  'bytes stream and go round between two algorithms, and between two bare tunnels',
+  async () => {
+    const spread = { n: 1, p50: expect.any(Number) as number };
+    const { figures } = await bench('throughput', '--rounds', '1');
+    expect(figures).toMatchObject([
+      { way: 'v6', mbitPerSecond: spread, roundTrip: { n: 1000 } },
+      { way: 'bare', mbitPerSecond: spread, roundTrip: { n: 1000 } },
     ]);
   },
   LIMIT_MS,
