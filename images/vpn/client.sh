@@ -146,8 +146,9 @@ only_shell() {
 
 # flush ADDRESS: cut all flows from and to an algorithm.
 flush() {
-  conntrack -D -s "$1" >/dev/null 2>&1 || true
+  conntrack -D -s "$1" >/dev/null 2>&1 &
   conntrack -D -r "$1" >/dev/null 2>&1 || true
+  wait "$!" || true
 }
 
 # load_rules: the whole table anew, with the commands of nft on standard input, in one transaction: there is no moment without
