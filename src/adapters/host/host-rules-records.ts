@@ -1,13 +1,12 @@
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import {
-  checkOwner,
-  checkRemote,
+  checkRules,
   type FirewallBackend,
   type HostRemote,
   type HostRules,
 } from '../../core/net/host-rules.ts';
-import { parseCidr } from '../../core/net/ipv4.ts';
+import { type Cidr, parseCidr } from '../../core/net/ipv4.ts';
 import { isRecord, type Unknowns } from '../../core/protocol/json.ts';
 import type { HostRulesRecord, HostRulesRecords } from '../../node/interfaces/host-firewall.ts';
 
@@ -52,28 +51,22 @@ function parseRecord(text: string): HostRulesRecord | undefined {
 }
 
 function parseWanted({ owner, uplink, remotes, localRemotes }: Unknowns): HostRules {
-  return {
-    owner: checkOwner(String(owner)),
+  const subnet = (text: unknown): Cidr => parseCidr(String(text), 'host-rules.json');
+  return checkRules({
+    owner: String(owner),
     ...(isRecord(uplink)
-      ? {
-          uplink: {
-            bridge: String(uplink.bridge),
-            subnet: parseCidr(String(uplink.subnet), 'host-rules.json'),
-          },
-        }
+      ? { uplink: { bridge: String(uplink.bridge), subnet: subnet(uplink.subnet) } }
       : {}),
     remotes: parseRemotes(remotes),
     localRemotes: parseRemotes(localRemotes),
-  };
+  });
 }
 
 function parseRemotes(list: unknown): readonly HostRemote[] {
   if (!Array.isArray(list)) return [];
-  return list.filter(isRecord).map(({ address, port, protocol }) =>
-    checkRemote({
-      address: String(address),
-      port: Number(port),
-      protocol: protocol === 'tcp' ? 'tcp' : 'udp',
-    }),
-  );
+  return list.filter(isRecord).map(({ address, port, protocol }) => ({
+    address: String(address),
+    port: Number(port),
+    protocol: protocol === 'tcp' ? 'tcp' : 'udp',
+  }));
 }

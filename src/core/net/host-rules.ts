@@ -112,3 +112,18 @@ export function checkRemote(remote: HostRemote): HostRemote {
   const text = `${address}:${port}/${protocol}`;
   throw new V6Error('V6_FIREWALL_APPLY', `Not a remote: ${JSON.stringify(text)}`);
 }
+
+/** What may stand in a rule as the name of an interface: fewer letters than Linux takes, and none that a tool reads as its own. */
+const BRIDGE = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$/;
+
+/** Every word of these goes into rules. Throws V6_FIREWALL_APPLY for one that cannot; gives them back. */
+export function checkRules(rules: HostRules): HostRules {
+  checkOwner(rules.owner);
+  for (const remote of [...rules.remotes, ...rules.localRemotes]) checkRemote(remote);
+  const { uplink } = rules;
+  if (uplink === undefined) return rules;
+  const [address = '', prefix = ''] = uplink.subnet.split('/');
+  if (BRIDGE.test(uplink.bridge) && isIpv4(address) && /^\d{1,2}$/.test(prefix)) return rules;
+  const text = `${uplink.bridge} ${uplink.subnet}`;
+  throw new V6Error('V6_FIREWALL_APPLY', `Not a bridge and its range: ${JSON.stringify(text)}`);
+}

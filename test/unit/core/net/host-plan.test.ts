@@ -146,6 +146,19 @@ COMMIT
   });
 });
 
+describe('words that go into rules', () => {
+  it.each<[what: string, over: Partial<HostRules>]>([
+    ['a bridge', { uplink: { bridge: "v6a'; reboot", subnet: '10.76.0.0/24' as Cidr } }],
+    ['a range', { uplink: { bridge: 'v6a1', subnet: '10.76.0.0/24 -j ACCEPT' as Cidr } }],
+    ['an address', { remotes: [{ ...OUTER, address: '192.0.2.1; drop' }] }],
+    ['a port', { localRemotes: [{ ...OUTER, port: 0 }] }],
+  ])('are refused as %s when they cannot be one', (_, over) => {
+    expect(() => planHost(host({}), { owner: OWNER, wanted: { ...WANTED, ...over } })).toThrow(
+      expect.objectContaining({ code: 'V6_FIREWALL_APPLY' }),
+    );
+  });
+});
+
 describe('what cannot be overruled', () => {
   const conflicts = (state: HostState) =>
     planHost(state, { owner: OWNER, wanted: WANTED }).plan.conflicts;
