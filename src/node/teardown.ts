@@ -26,6 +26,7 @@ export class Teardown {
   async #runAll(): Promise<void> {
     const failed: { what: string; undo: () => Promise<void>; error: V6Error }[] = [];
     for (let step = this.#steps.pop(); step !== undefined; step = this.#steps.pop()) {
+      this.#logger.debug('Undoing', { what: step.what });
       try {
         await step.undo();
       } catch (thrown) {
