@@ -1,6 +1,7 @@
 import { type Cidr, containsAddress, type Ipv4, isIpv4 } from '../../core/net/ipv4.ts';
 import type { Destination } from '../../core/vpn/task-firewall.ts';
 import type { CoordinatorFamily, FamilyRun } from '../interfaces/coordinator.ts';
+import type { KnownAddresses } from './known-addresses.ts';
 
 /** A task as a run of ours has it. */
 export interface FamilyOf {
@@ -21,12 +22,14 @@ export interface FamilyReading {
 /** One reading each for all who ask about the same task. */
 export class FamilyReader {
   readonly #server: CoordinatorFamily;
+  readonly #known: KnownAddresses;
   readonly #signal: AbortSignal;
   readonly #runs = new Map<number, Promise<readonly FamilyRun[]>>();
   readonly #children = new Map<number, Promise<readonly number[]>>();
 
-  constructor(server: CoordinatorFamily, signal: AbortSignal) {
+  constructor(server: CoordinatorFamily, known: KnownAddresses, signal: AbortSignal) {
     this.#server = server;
+    this.#known = known;
     this.#signal = signal;
   }
 
@@ -46,7 +49,14 @@ export class FamilyReader {
     const runs = [...own, ...above, ...below.flatMap(({ runs: list }) => list)];
     const others = runs.filter((run) => run.node !== options.self);
     const children = below.filter(({ runs: list }) => list.length > 0).map(({ task }) => task);
-    return { ...collect(others, options.subnet), children };
+    return { ...collect(this.#located(others), options.subnet), children };
+  }
+
+  /** First those that have an address: one that another node has now is not remembered for the node before. */
+  #located(runs: readonly FamilyRun[]): readonly FamilyRun[] {
+    const here = runs.filter(({ address }) => address !== null);
+    const away = runs.filter(({ address }) => address === null);
+    return [...here, ...away].map((run) => ({ ...run, address: this.#known.addressOf(run) }));
   }
 
   async #below(task: number, known: readonly number[]) {

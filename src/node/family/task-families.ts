@@ -9,6 +9,7 @@ import type { CoordinatorFamily } from '../interfaces/coordinator.ts';
 import type { VpnClient } from '../interfaces/vpn-client.ts';
 import { FamilyMember, type LocalRun } from './family-member.ts';
 import { type FamilyOf, FamilyReader } from './family-reading.ts';
+import { KnownAddresses } from './known-addresses.ts';
 
 export interface TaskFamiliesDeps {
   readonly server: CoordinatorFamily;
@@ -40,6 +41,7 @@ export class TaskFamilies {
   readonly #deps: TaskFamiliesDeps;
   readonly #life: AbortSignal;
   readonly #members = new Map<number, FamilyMember>();
+  readonly #known: KnownAddresses;
   #isWatching = false;
   #nap = new AbortController();
   /** Counts readings and answers, so that it is known which of two is newer. */
@@ -47,6 +49,7 @@ export class TaskFamilies {
 
   constructor(deps: TaskFamiliesDeps, life: AbortSignal) {
     this.#deps = deps;
+    this.#known = new KnownAddresses(deps.clock);
     this.#life = life;
   }
 
@@ -153,7 +156,7 @@ export class TaskFamilies {
     if (subnet === undefined) return;
     this.#serial += 1;
     const at = this.#serial;
-    const reader = new FamilyReader(server, this.#life);
+    const reader = new FamilyReader(server, this.#known, this.#life);
     for (const member of members) member.isDirty = false;
     const readings = members.map(async (member) => {
       try {

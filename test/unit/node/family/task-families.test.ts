@@ -180,6 +180,33 @@ describe('the families of the runs of a node', () => {
     expect([peers(1), peers(2)]).toEqual([['10.206.0.5'], ['10.206.0.5']]);
   });
 
+  it('keep the address of a node whose tunnel is down for a while, unless another node has it', async () => {
+    server.elsewhere.push(at(4, { ports: [50_000] }), at(5));
+    await families.join(local);
+    await settled();
+    const read = async (): Promise<void> => {
+      // The pause after a reading, and the time until the next.
+      await clock.turn(1000);
+      await clock.turn(READ_EVERY_MS);
+      await settled();
+    };
+    server.elsewhere.splice(0, 2, { ...at(4, { ports: [50_000] }), address: null }, at(5));
+    await read();
+    expect(peers()?.toSorted()).toEqual(['10.206.0.4', '10.206.0.5']);
+    expect(destinations()).toEqual([50_000]);
+    // It has its run, and nobody has seen its tunnel for more than a minute.
+    for (let turn = 0; turn < 7; turn += 1) await read();
+    expect(peers()).toEqual(['10.206.0.5']);
+    server.elsewhere.splice(0, 2, { ...at(5), address: null }, { ...at(6), address: '10.206.0.5' });
+    await read();
+    expect(peers()).toEqual(['10.206.0.5']);
+    expect(vpn.networks.get(1)?.peers).toHaveLength(1);
+    // The run of node 5 ended: nothing of it is kept.
+    server.elsewhere.length = 0;
+    await read();
+    expect(peers()).toEqual([]);
+  });
+
   it('take what an algorithm is told at once, until a later reading knows better', async () => {
     await families.join(local);
     await settled();
