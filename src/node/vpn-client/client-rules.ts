@@ -70,16 +70,25 @@ export class ClientRules {
     }
   }
 
+  /** The caller flushes all flows of the algorithm afterwards; its own are not looked for one by one. */
   async removeRun(run: number, algorithm: Ipv4): Promise<void> {
     const isInherited = this.#inherited.algorithms.delete(algorithm);
     if (!this.#runs.delete(run) && !isInherited) return;
     const wanted = this.#plan();
-    this.#cuts = [...this.#cuts, ...cutsOf(this.#wanted, wanted)];
+    const cuts = cutsOf(this.#wanted, wanted);
+    const isOwn = ({ source, destination }: Cut): boolean =>
+      source === algorithm || destination === algorithm;
+    this.#cuts = [...this.#cuts, ...cuts.filter((cut) => !isOwn(cut))];
     const before = this.#wanted;
     this.#wanted = wanted;
     // From here on it is not wanted any more, whatever fails now: the next change or check takes it away.
-    await this.#deps.folder.saveElements(wanted, before);
-    await this.#apply();
+    try {
+      await this.#deps.folder.saveElements(wanted, before);
+      await this.#apply();
+    } catch (error) {
+      this.#cuts = [...this.#cuts, ...cuts.filter(isOwn)];
+      throw error;
+    }
   }
 
   async setRemotes(remotes: readonly Remote[]): Promise<void> {
