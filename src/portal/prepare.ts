@@ -6,7 +6,7 @@ import type { PortalFiles } from './interfaces/files.ts';
 import { renderServerConfig } from './server-config.ts';
 import type { EmbeddedPortalSettings, PortalPaths } from './settings.ts';
 import { renderStaticKey, STATIC_KEY_BYTES } from './static-key.ts';
-import { serverProcesses } from './test-modes.ts';
+import { IPV6_PUSHES, serverProcesses } from './test-modes.ts';
 
 const YEAR_MS = 365 * 24 * 3600_000;
 /** The authority lives ten years (eduVPN `caExpiry`); nothing that it signs outlives it. */
@@ -64,7 +64,8 @@ export async function writeServerConfig(
 ): Promise<void> {
   for (const { configName, hasPool, ...process } of serverProcesses(settings)) {
     const pool = hasPool ? { network: settings.subnet } : undefined;
-    const text = renderServerConfig({ port: settings.vpn.port, ...process, pool });
+    const pushes = settings.testModes?.pushesIpv6 ? IPV6_PUSHES : [];
+    const text = renderServerConfig({ port: settings.vpn.port, ...process, pool, pushes });
     const file = path.join(paths.vpnServer, configName);
     if ((await files.read(file)) !== text) await files.write(file, text);
   }

@@ -17,6 +17,8 @@ export interface ServerConfigInput {
   readonly socketName?: string;
   /** It gives out addresses of the subnet by itself, and tells clients that the rest of this network is behind it too. */
   readonly pool?: { readonly network: Cidr } | undefined;
+  /** Further lines, in the ways of other portals. */
+  readonly pushes?: readonly string[];
 }
 
 /**
@@ -25,7 +27,15 @@ export interface ServerConfigInput {
  * without it the client gets AUTH_FAILED at once, so a revocation needs no list that could expire.
  */
 export function renderServerConfig(input: ServerConfigInput): string {
-  const { subnet, port, protocol, device = 'tun0', socketName = 'management.sock', pool } = input;
+  const {
+    subnet,
+    port,
+    protocol,
+    device = 'tun0',
+    socketName = 'management.sock',
+    pool,
+    pushes = [],
+  } = input;
   const network = addressAt(subnet, 0);
   const { first, last } = nodeOffsets(subnet);
   return `${[
@@ -41,6 +51,7 @@ export function renderServerConfig(input: ServerConfigInput): string {
     ...(pool === undefined
       ? []
       : [`push "route ${addressAt(pool.network, 0)} ${netmaskOf(pool.network)}"`]),
+    ...pushes,
     `max-clients ${last - first + 1}`,
     `client-config-dir ${SERVER_FOLDERS.config}/ccd`,
     'ccd-exclusive',

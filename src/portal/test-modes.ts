@@ -15,7 +15,17 @@ export interface PortalTestModes {
   readonly hasTwoSlices?: boolean;
   /** A node gets another address with each connection: its entry changes as soon as it is connected. */
   readonly changesAddresses?: boolean;
+  /** Clients are given an IPv6 address and routes beside the IPv4 one; nothing answers there. */
+  readonly pushesIpv6?: boolean;
 }
+
+/** What is pushed then: of a range for private use (RFC 4193), and a route for all that is public. */
+export const IPV6_PUSHES: readonly string[] = [
+  'push "tun-ipv6"',
+  'push "ifconfig-ipv6 fd76:7636::a/64 fd76:7636::1"',
+  'push "route-ipv6 2000::/3"',
+  'push "dhcp-option DNS6 fd76:7636::53"',
+];
 
 /** One openvpn process of the VPN server. */
 export interface ServerProcess {

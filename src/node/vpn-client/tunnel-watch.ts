@@ -38,6 +38,7 @@ export class TunnelWatch {
   #bytes: { readonly received: number; readonly sent: number } | undefined;
   #dataAt = 0;
   #hasWarned = false;
+  #hasWarnedOfIpv6 = false;
   #lastAddress: Ipv4 | undefined;
 
   constructor(
@@ -94,12 +95,6 @@ export class TunnelWatch {
     this.#set({ kind: 'failed', since: this.#clock.now(), failure });
   }
 
-  /** The container went away, and the tunnel with it. */
-  interrupted(): void {
-    if (this.#state.kind === 'connected')
-      this.#set({ kind: 'connecting', since: this.#clock.now() });
-  }
-
   /** Resolves with the next definite answer; the caller sets the limit. */
   outcome(): Promise<TunnelOutcome> {
     return new Promise((resolve) => {
@@ -113,7 +108,9 @@ export class TunnelWatch {
     switch (event.type) {
       case 'closed':
         this.#isArmed = false;
-        this.interrupted();
+        // Only openvpn itself tells that it is gone: the stream of commands may be lost without it, with the engine for example.
+        if (this.#state.kind === 'connected')
+          this.#set({ kind: 'connecting', since: this.#clock.now() });
         return;
       case 'frozen':
         this.#actions.onFrozen();
@@ -189,6 +186,7 @@ export class TunnelWatch {
   }
 
   #onLog(message: string): void {
+    this.#onFiltered(message);
     const granted = /Socket Buffers: R=\[\d+->(\d+)\] S=\[\d+->(\d+)\]/.exec(message);
     if (!granted || this.#hasWarned) return;
     const smallest = Math.min(Number(granted[1]), Number(granted[2]));
@@ -201,6 +199,16 @@ export class TunnelWatch {
         hint: `sysctl -w net.core.rmem_max=${WANTED_BUFFER_BYTES} net.core.wmem_max=${WANTED_BUFFER_BYTES}`,
       },
     );
+  }
+
+  /** openvpn's words for what `pull-filter` takes out (openvpn 2.6, src/openvpn/options.c, check_pull_filter). */
+  #onFiltered(message: string): void {
+    const [, option] = /^Pushed option removed by filter: '([^']*)/.exec(message) ?? [];
+    if (option === undefined || this.#hasWarnedOfIpv6 || !/ipv6|DNS6/i.test(option)) return;
+    this.#hasWarnedOfIpv6 = true;
+    this.#logger.warn('The VPN offers IPv6, which is left out: algorithms speak IPv4 only', {
+      option,
+    });
   }
 
   #set(state: TunnelState): void {

@@ -13,6 +13,11 @@ const REFUSED = [
   '>STATE:1,RECONNECTING,tls-error,,,,,',
 ];
 
+const IPV6 = [
+  ">LOG:1,,Pushed option removed by filter: 'ifconfig-ipv6 fd00::a/64 fd00::1'",
+  ">LOG:1,,Pushed option removed by filter: 'route-ipv6 2000::/3'",
+];
+
 describe('the watch over a tunnel', () => {
   let nowMs: number;
   let openvpn: FakeManagement;
@@ -121,6 +126,13 @@ describe('the watch over a tunnel', () => {
     openvpn.open(CONNECTED);
     openvpn.freeze();
     expect(asked).toEqual(['kill']);
+  });
+
+  it('warns once of IPv6 that the filter takes out, and not of other options', () => {
+    watch.expect();
+    openvpn.open(">LOG:1,,Pushed option removed by filter: 'route 10.0.0.0 255.0.0.0'", ...IPV6);
+    openvpn.say(CONNECTED, ...IPV6);
+    expect(warnings).toEqual([expect.stringContaining('IPv6')]);
   });
 
   it('warns once of small socket buffers', () => {
