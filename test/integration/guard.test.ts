@@ -4,6 +4,7 @@ import { createServer, type Server } from 'node:net';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/core/clock.ts';
+import { names } from '../../src/core/labels.ts';
 import type { HostPlan, HostRemote, HostRules } from '../../src/core/net/host-rules.ts';
 import type { Cidr, Ipv4 } from '../../src/core/net/ipv4.ts';
 import { HostContainer } from '../../src/node/host-rules/host-container.ts';
@@ -175,7 +176,12 @@ describe('the guard on the host', () => {
     keepUp(firewall, wanted([{ address: UPLINK.gateway, port, protocol: 'tcp' }]));
     keepUp(neighbourly, wanted([], SECOND));
     try {
-      await until('both watches look', 5000, async () => (await monitors()) >= 2);
+      for (const keeper of [KEEPER, `${KEEPER}-2`])
+        await until(
+          'the watch looks',
+          5000,
+          async () => (await monitorsIn(names.hostRules(keeper, 'user'))) > 0,
+        );
       await execa('nft', ['delete', 'table', 'inet', 'v6guard']);
       // Some 300 ms; the rest is slack for a machine that does ten other things.
       await until('both nodes have their rules again', 3000, async () => {
@@ -196,13 +202,22 @@ describe('the guard on the host', () => {
 
   it('survives the container that keeps it', async () => {
     await firewall.apply(wanted());
-    await sandbox.engine.containers.kill(`vantage6-${KEEPER}-user-host-rules`, 'KILL');
+    await sandbox.engine.containers.kill(names.hostRules(KEEPER, 'user'), 'KILL');
     await execa('nft', ['delete', 'table', 'inet', 'v6guard']);
     const [drift] = await firewall.reconcile(wanted());
     expect(drift?.found).toContain('inet v6guard: ');
     expect(await firewall.reconcile(wanted())).toEqual([]);
-    await sandbox.engine.containers.remove(`vantage6-${KEEPER}-user-host-rules`);
-    expect(await firewall.reconcile(wanted())).toEqual([]);
+    const life = new AbortController();
+    firewall.watch(() => void firewall.reconcile(wanted()), life.signal);
+    const keeper = names.hostRules(KEEPER, 'user');
+    await until('the watch looks', 5000, async () => (await monitorsIn(keeper)) > 0);
+    await sandbox.engine.containers.remove(keeper);
+    await until(
+      'the container is back, and looks',
+      10_000,
+      async () => (await monitorsIn(keeper)) > 0,
+    );
+    life.abort();
   });
 
   it('undoes all of its owner and leaves the host as it was', async () => {
@@ -226,10 +241,10 @@ async function ruleset(): Promise<string> {
     .join('\n');
 }
 
-/** How many `nft monitor` run on this machine, in whatever container. */
-async function monitors(): Promise<number> {
-  const { stdout } = await execa('pgrep', ['-fc', '^nft monitor'], { reject: false });
-  return Number(stdout);
+/** How many `nft monitor` run in a container. */
+async function monitorsIn(container: string): Promise<number> {
+  const { stdout } = await execa('docker', ['top', container], { reject: false });
+  return stdout.match(/ nft monitor$/gm)?.length ?? 0;
 }
 
 const actions = ({ changes }: HostPlan): readonly string[] =>

@@ -63,12 +63,14 @@ export class HostWatch {
         const close = (): void => stream.close();
         signal.addEventListener('abort', close, { once: true });
         // What happened while nobody looked is not told again.
-        if (!isFirst) hints.add('the watch over the host’s rules was interrupted');
+        if (!isFirst) hints.add('the watch over the host’s rules goes on');
         try {
           for await (const line of stream.lines) this.#read(line, hints);
         } finally {
           signal.removeEventListener('abort', close);
         }
+        // Who looks now brings a container back that was removed.
+        if (!signal.aborted) hints.add('the watch over the host’s rules was interrupted');
       } catch {
         // The container or the engine is away: whoever checks by time brings the container back.
       }
