@@ -120,6 +120,12 @@ export class FakeEngine implements Engine {
     this.#emit('container', 'rename', held.state.id);
   }
 
+  /** Streams into a container end, as with a restart of the engine; the container goes on. */
+  loseStreams(name: string): void {
+    const id = this.#lookup(name)?.state.id ?? '';
+    for (const close of this.#streams.get(id) ?? []) close();
+  }
+
   /** Somebody pauses a running container. */
   pause(name: string): void {
     const held = this.#lookup(name);

@@ -30,7 +30,6 @@ export interface LinkDeps {
   readonly slots: () => readonly Slot[];
   /** Makes all of the desired state true over a new stream; the slots' networks are connected. */
   readonly apply: (stream: CommandStream) => Promise<void>;
-  readonly onLost: () => void;
 }
 
 /** The way into the VPN client's container. When it is lost it is made again, with all of the desired state. */
@@ -156,10 +155,9 @@ export class ClientLink {
 
   /** Until it works or we are let go. */
   async #recover(): Promise<void> {
-    const { signal, logger, container, onLost } = this.#deps;
+    const { signal, logger, container } = this.#deps;
     if (this.#isRecovering || signal.aborted || this.#stream?.isLost === false) return;
     this.#isRecovering = true;
-    onLost();
     logger.warn('The VPN client was lost; bringing it back', { container: container.name });
     const since = this.#deps.clock.now().getTime();
     try {

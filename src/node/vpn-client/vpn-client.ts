@@ -78,7 +78,6 @@ class DockerVpnClient implements VpnClient {
       serial: (change) => this.#serial(change),
       slots: () => [...this.#slots.values()],
       apply: (stream) => this.#applyAll(stream),
-      onLost: () => this.#watch.interrupted(),
     });
   }
 

@@ -260,6 +260,24 @@ describe('the VPN client of a node', () => {
     expect((await engine.containers.find(CONTAINER))?.startedAt).toEqual(before?.startedAt);
   });
 
+  it('keeps its tunnel when only the stream of commands was lost', async () => {
+    await client.start([slot]);
+    const config = portalFile(await makePair(new Date(Date.now() + 60_000)), [
+      '192.0.2.1 1194 udp',
+    ]);
+    const connecting = client.connect(config, { subnet: SUBNET, limitMs: 5000 });
+    await until('openvpn is called', 5000, () => commands.at(-1) === 'vpn_replace');
+    openvpn.open('>STATE:1,CONNECTED,SUCCESS,10.202.0.11,192.0.2.1,1194,,');
+    await connecting;
+    const states: string[] = [];
+    client.onTunnelChange(({ kind }) => states.push(kind));
+    commands.length = 0;
+    engine.loseStreams(CONTAINER);
+    await until('there is another stream', 5000, () => commands.includes('ready'));
+    expect(states).toEqual([]);
+    expect(client.tunnel()).toMatchObject({ kind: 'connected' });
+  });
+
   it('is made anew when somebody gave its container another name', async () => {
     await client.start([slot]);
     engine.rename(CONTAINER, 'other');
