@@ -148,7 +148,7 @@ export function localFlows({ uplink, localRemotes }: HostRules): readonly Flow[]
 }
 
 /** The engine lets its own networks through; whatever version it is of, that is its business. */
-const isEnginesOwn = (chain: string): boolean => /^DOCKER(?!-USER$)/.test(chain);
+export const isEnginesOwn = (chain: string): boolean => /^DOCKER(?!-USER$)/.test(chain);
 
 export interface AcceptDecision {
   /** Rules that change something for the better. */

@@ -1,5 +1,11 @@
 import { BRIDGE_PREFIX } from '../labels.ts';
-import { type AcceptDecision, decideAccepts, localFlows, wantedFlows } from './accept-rules.ts';
+import {
+  type AcceptDecision,
+  decideAccepts,
+  isEnginesOwn,
+  localFlows,
+  wantedFlows,
+} from './accept-rules.ts';
 import { type Flow, type Judgement, judge } from './filter-verdict.ts';
 import { GUARD_TABLE } from './guard.ts';
 import type { HostConflict, HostRules } from './host-rules.ts';
@@ -53,11 +59,13 @@ interface Place {
 }
 
 /** Base chains of nft that are neither ours nor the engine's. */
-function foreignChains({ nft, backend }: HostState, hook: string): readonly Place[] {
+function foreignChains({ nft, filters }: HostState, hook: string): readonly Place[] {
   return [...nft.tables].flatMap(([name, table]): readonly Place[] => {
     const [family = ''] = name.split(' ');
     const isEngines =
-      name === 'ip docker-bridges' || (backend === 'iptables-nft' && name === 'ip filter');
+      name === 'ip docker-bridges' ||
+      // Followed as the engine's filter table, where it could be read as one.
+      (name === 'ip filter' && filters.some(({ tool }) => tool === 'iptables-nft'));
     if (name === GUARD_TABLE || isEngines || !['ip', 'inet', 'bridge'].includes(family)) return [];
     return [...table.chains.values()]
       .filter(({ base }) => base?.hook === hook)
@@ -80,7 +88,7 @@ function judged(
   flows: readonly Flow[],
 ): readonly HostConflict[] {
   return flows.flatMap((flow): readonly HostConflict[] => {
-    const by = judge(table, chain.name, flow);
+    const by = judge(table, chain.name, flow, { trusted: isEnginesOwn });
     if (by.fate === 'passes') return [];
     const isNft = table.where.startsWith('table ');
     const place = isNft ? table.where.slice('table '.length) : table.where;

@@ -46,8 +46,13 @@ export async function readHost(run: RunOnHost, input: ReadInput): Promise<HostSt
     hasLegacyUserChain: legacy?.table.chains.has(USER_CHAIN),
     uplinkIn: whoKnows(input.wanted?.uplink?.bridge, [nftFilter, legacy]),
   });
+  const isUnread = isNftOurs && nftFilter === undefined;
   return {
-    ...choice,
+    backend: choice.backend,
+    evidence: [
+      ...choice.evidence,
+      ...(isUnread ? ['iptables-nft cannot read its own filter table: no rule is put there'] : []),
+    ],
     facts: {
       bridgeNf: bridgeNf === '' ? null : bridgeNf === '1',
       outside: await readRoutes(run, input.wanted),
@@ -72,8 +77,10 @@ async function readLegacyTables(run: RunOnHost): Promise<readonly string[]> {
   return text.split('\n').filter((name) => name !== '');
 }
 
-async function readFilter(run: RunOnHost, tool: IptablesTool): Promise<FilterState> {
-  const text = await run(`${tool}-save -t filter 2>/dev/null`);
+/** Undefined for a table that the tool cannot read: somebody wrote into it with another one. */
+async function readFilter(run: RunOnHost, tool: IptablesTool): Promise<FilterState | undefined> {
+  const text = await run(`${tool}-save -t filter 2>/dev/null || true`);
+  if (!/^\*filter$/m.test(text)) return undefined;
   return { tool, table: parseIptables(text, `${tool} filter`) };
 }
 
@@ -104,7 +111,7 @@ async function readMasquerade(
   if (subnet === undefined || there.isUnknown) return null;
   for (const tool of ['iptables-nft', 'iptables-legacy'] as const) {
     if (!there[tool]) continue;
-    const text = await run(`${tool}-save -t nat 2>/dev/null`);
+    const text = await run(`${tool}-save -t nat 2>/dev/null || true`);
     const isThere = text
       .split('\n')
       .some((line) => line.includes(` -s ${subnet} `) && line.includes(' -j MASQUERADE'));

@@ -102,6 +102,17 @@ describe('the host firewall', () => {
     expect(commands.filter((command) => command.includes('iptables-'))).toEqual([]);
   });
 
+  it('guards a host whose filter table iptables cannot read, and puts nothing there', async () => {
+    const { firewall, writes } = world((command) =>
+      command.startsWith('iptables-nft-save -t filter')
+        ? '# Table `filter` is incompatible, use nft.'
+        : undefined,
+    );
+    await firewall.apply(WANTED);
+    expect(writes()).toHaveLength(1);
+    expect((await firewall.inspect()).evidence.at(-1)).toContain('cannot read its own filter');
+  });
+
   it('goes to a container that can run iptables-legacy where its tables are', async () => {
     const { firewall, engine, commands } = world((command) => {
       if (command.includes('ip_tables_names')) return 'filter\nnat';
