@@ -25,6 +25,7 @@ export interface NetworkParts {
   readonly hostRules: Pick<NodeHostRules, 'reconcile'>;
 }
 
+const VPN_CLIENT = 'the VPN client';
 const HOST_RULES = 'the host rules';
 
 /** Everything of the data plane that is kept as it must be, and everything that gives a reason to look. */
@@ -46,7 +47,7 @@ export class NetworkKeeper {
       checks: [
         { name: 'the uplink network', run: () => checkUplink(engine.networks, networks) },
         { name: 'the slots', run: () => slots.reconcile() },
-        { name: 'the VPN client', run: () => vpn.reconcile() },
+        { name: VPN_CLIENT, run: () => vpn.reconcile() },
         { name: HOST_RULES, run: () => hostRules.reconcile() },
       ],
     });
@@ -57,8 +58,9 @@ export class NetworkKeeper {
     const { signal } = this.#life;
     const reconciler = this.#reconciler;
     vpn.onTunnelChange(({ kind }) => reconciler.request(`the tunnel is ${kind}`));
-    // A busy host changes its rules with every container of others: nothing else need be looked at.
-    vpn.onDisturbance((hint, urgency) => reconciler.request(hint, urgency));
+    // Runs that come and go disturb the client as well: the networks need not be looked at for that.
+    vpn.onDisturbance((hint, urgency) => reconciler.request(hint, urgency, VPN_CLIENT));
+    // A busy host changes its rules with every container of others.
     firewall.watch((hint) => reconciler.request(hint, 'now', HOST_RULES), signal);
     this.#running = Promise.all([
       reconciler.run(signal),
