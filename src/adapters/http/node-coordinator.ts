@@ -17,6 +17,8 @@ import { isFieldRefused, type NodeSession } from './node-session.ts';
 /** A portal login behind `GET /vpn` can be slow. */
 const VPN_REQUEST_MS = 90_000;
 const PAGE_SIZE = 100;
+/** Runs without their texts are short, and read again and again. */
+const FAMILY_PAGE = 1000;
 const MAX_PAGES = 1000;
 
 /** The REST part of a coordination server, ours or Python 4.x, as a node uses it. */
@@ -144,7 +146,7 @@ function createFamily(session: NodeSession): CoordinatorFamily {
       // Ours then leaves out inputs and logs; a Python server sends them, and does not mind the word.
       const path = `/run?task_id=${task}&state=open&view=network`;
       try {
-        const runs = (await allPages(session, path, signal)).map(parseFamilyRun);
+        const runs = (await allPages(session, path, signal, FAMILY_PAGE)).map(parseFamilyRun);
         return runs.toSorted((a, b) => a.run - b.run);
       } catch (error) {
         if (isGone(error)) return [];
@@ -262,9 +264,10 @@ async function allPages(
   session: NodeSession,
   list: string,
   signal: AbortSignal | undefined,
+  pageSize = PAGE_SIZE,
 ): Promise<readonly unknown[]> {
   const items: unknown[] = [];
-  let path: string | undefined = `${list}&per_page=${PAGE_SIZE}`;
+  let path: string | undefined = `${list}&per_page=${pageSize}`;
   for (let pages = 0; path !== undefined && pages < MAX_PAGES; pages += 1) {
     const page: Unknowns = await session.send({ method: 'GET', path, signal });
     if (!Array.isArray(page.data))

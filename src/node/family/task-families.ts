@@ -22,13 +22,16 @@ export interface TaskFamiliesDeps {
   readonly logger: Logger;
 }
 
-/** Before an algorithm runs, nobody is reached there, and who takes part was known before. */
-const EARLY: ReadonlySet<string> = new Set(['pending', 'initializing']);
+/** A run that has not ended: who takes part was known when the task was made, and its addresses come with their answer. */
+const OPEN: ReadonlySet<string> = new Set(['pending', 'initializing', 'active']);
 /** Hints can get lost: every family is read again this often while one of its runs lives here, ms. */
 export const READ_EVERY_MS = 10_000;
-/** Readings take a fifth of the time at most, and never come closer than this, ms. */
+/** Where a reading takes long, of a thousand runs or from a server under load, this many times its duration. */
+const READ_EVERY_DURATIONS = 40;
+/** On hints, readings take a fifth of the time at most, and never come closer than this, ms. */
 const LEAST_PAUSE_MS = 200;
-const LONGEST_PAUSE_MS = 5000;
+const PAUSE_DURATIONS = 4;
+const LONGEST_PAUSE_MS = 60_000;
 const FIRST_BACK_OFF_MS = 500;
 const LONGEST_BACK_OFF_MS = 30_000;
 
@@ -89,12 +92,12 @@ export class TaskFamilies {
     });
   }
 
-  /** Another node's run has begun to listen, or has ended. */
+  /** Another node's run has ended. */
   onStatus(
     change: Pick<AlgorithmStatusChange, 'task_id' | 'parent_id' | 'node_id' | 'status'>,
   ): void {
     const { task_id: task, parent_id: parent, node_id: node, status } = change;
-    if (node !== this.#deps.self && !EARLY.has(status)) this.hint({ task, parent });
+    if (node !== this.#deps.self && !OPEN.has(status)) this.hint({ task, parent });
   }
 
   /** A node has another tunnel address: one of those that take part here, perhaps. */
@@ -194,10 +197,11 @@ export class TaskFamilies {
 
   async #watchAll(): Promise<void> {
     let backOffMs = FIRST_BACK_OFF_MS;
+    let restMs = READ_EVERY_MS;
     let isTurn = false;
     while (this.#members.size > 0 && !this.#life.aborted) {
       if (!isTurn && ![...this.#members.values()].some(({ isDirty }) => isDirty)) {
-        isTurn = !(await this.#rest(READ_EVERY_MS));
+        isTurn = !(await this.#rest(restMs));
         continue;
       }
       const members = [...this.#members.values()].filter(({ isDirty }) => isTurn || isDirty);
@@ -205,9 +209,9 @@ export class TaskFamilies {
       const since = this.#deps.clock.now().getTime();
       const isDone = await this.#readAndApply(members);
       const tookMs = this.#deps.clock.now().getTime() - since;
-      await this.#pause(
-        isDone ? Math.min(Math.max(4 * tookMs, LEAST_PAUSE_MS), LONGEST_PAUSE_MS) : backOffMs,
-      );
+      const pauseMs = Math.max(PAUSE_DURATIONS * tookMs, LEAST_PAUSE_MS);
+      restMs = Math.max(READ_EVERY_DURATIONS * tookMs, READ_EVERY_MS);
+      await this.#pause(isDone ? Math.min(pauseMs, LONGEST_PAUSE_MS) : backOffMs);
       backOffMs = isDone ? FIRST_BACK_OFF_MS : Math.min(backOffMs * 2, LONGEST_BACK_OFF_MS);
     }
   }

@@ -135,12 +135,13 @@ describe('the families of the runs of a node', () => {
     const before = server.journal.length;
     families.hint({ task: 77, parent: 78 });
     families.onStatus({ task_id: 10, parent_id: 9, node_id: SELF, status: 'active' });
-    families.onStatus({ task_id: 10, parent_id: 9, node_id: 4, status: 'initializing' });
+    for (const status of ['initializing', 'active'])
+      families.onStatus({ task_id: 10, parent_id: 9, node_id: 4, status });
     // A sibling: another child of the parent.
     families.hint({ task: 13, parent: 9 });
     await settled();
     expect(server.journal).toHaveLength(before);
-    families.onStatus({ task_id: 10, parent_id: 9, node_id: 4, status: 'active' });
+    families.onStatus({ task_id: 10, parent_id: 9, node_id: 4, status: 'completed' });
     await settled();
     expect(peers()).toEqual(['10.206.0.4']);
     await clock.turn(1000);
