@@ -16,7 +16,7 @@ export class RunRegistration {
   readonly #over = new AbortController();
   #steps: Promise<unknown> = Promise.resolve();
   #isDone = false;
-  /** True once anything was sent, so that the end has something to take back. */
+  /** True once anything was sent, by an earlier daemon too: the server may have entries of the run. */
   wasTried = false;
 
   constructor(deps: Deps, run: number, leases: readonly PortLease[], signal: AbortSignal) {
@@ -43,8 +43,8 @@ export class RunRegistration {
     const { runs } = this.#deps;
     // As a whole it may be repeated: a port whose acknowledgement was lost is cleared before it is sent again.
     await untilAnswered(this.#deps, 'registration of ports', this.#signal, async () => {
+      if (this.wasTried) await runs.clearPorts(this.#run, this.#signal);
       this.wasTried = true;
-      await runs.clearPorts(this.#run, this.#signal);
       for (const { tunnelPort, protocol, label } of this.#leases) {
         await runs.registerPort(
           { run: this.#run, port: tunnelPort, protocol, label },

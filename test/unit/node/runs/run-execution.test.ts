@@ -78,6 +78,31 @@ describe('a run', () => {
     expect(world.isRunning(run.id)).toBe(true);
   });
 
+  it('sends the ports of a new run at once, and clears them before it sends them again', async () => {
+    const world = await new NodeWorld().ready();
+    const run = world.coordinator.add({ image: 'echo:1' });
+    const { runs, journal } = world.coordinator;
+    const register = runs.registerPort.bind(runs);
+    const clear = `clear ${run.id}`;
+    let lost = 1;
+    Object.assign(world.coordinator.runs, {
+      registerPort: async (port: Parameters<typeof register>[0]) => {
+        await register(port);
+        // The server has it, and its answer does not come through.
+        if (lost > 0) {
+          lost -= 1;
+          throw new V6Error('V6_SERVER_UNREACHABLE', 'The answer was lost');
+        }
+      },
+    });
+    await world.sync();
+    await world.clock.turn(15_000);
+    await world.settle();
+    expect(journal.filter((line) => line === clear)).toHaveLength(1);
+    expect(world.coordinator.ports).toHaveLength(1);
+    expect(world.isRunning(run.id)).toBe(true);
+  });
+
   it('waits with its container while the server is away, and asks again until it answers', async () => {
     const world = await new NodeWorld().ready();
     const run = world.coordinator.add({ image: 'echo:1' });
