@@ -254,10 +254,6 @@ export class SlotProxy {
   }
 }
 
-/**
- * Makes room for a socket. The VPN client may have put a folder there: that is moved aside, since to remove what is in it would
- * mean to follow names that somebody else can change meanwhile.
- */
 async function isSocket(file: string): Promise<boolean> {
   return lstat(file).then(
     (found) => found.isSocket(),
@@ -265,6 +261,10 @@ async function isSocket(file: string): Promise<boolean> {
   );
 }
 
+/**
+ * Makes room for a socket. The VPN client may have put a folder there: that is moved aside, since to remove what is in it would
+ * mean to follow names that somebody else can change meanwhile.
+ */
 async function clear(socket: string): Promise<void> {
   try {
     await rm(socket, { force: true });
