@@ -185,7 +185,7 @@ describe('the proxy of a slot', () => {
     const order: string[] = [];
     proxy.useFamilies({
       learn: async (run, listed) => {
-        await new Promise((resolve) => setImmediate(resolve));
+        await new Promise((resolve) => setTimeout(resolve, 30));
         order.push(`learn ${run} ${listed.map(({ port }) => port).join()}`);
       },
       confirm: async (run) => void order.push(`confirm ${run}`),
