@@ -16,7 +16,7 @@ type Urgency = 'now' | 'soon' | undefined;
 
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 5000;
-/** Events that may explain a difference: not older than this, ms. A look follows an event within two seconds. */
+/** Events that may explain a difference: not older than this, ms. A look follows an event within a second. */
 const MEMORY_MS = 15_000;
 const MEMORY_MAX = 200;
 /** Ways in which a container of ours goes away or stands still. */

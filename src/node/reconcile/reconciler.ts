@@ -38,7 +38,7 @@ export interface ReconcileReport {
 export const EVERY_MS = 30_000;
 /** Reasons that come together are one pass: a burst of events, and changes of our own that are half done. */
 const NOW_MS = 100;
-const SOON_MS = 2000;
+const SOON_MS = 1000;
 /** Between passes that each found something, ms: our own repairs cause events, and somebody may undo them as fast. */
 const FIRST_PAUSE_MS = 1000;
 const LONGEST_PAUSE_MS = 30_000;
@@ -76,7 +76,7 @@ export class Reconciler {
   }
 
   /**
-   * Asks for a pass: `now` within 0.1 s, `soon` within 2 s. The trigger is for the log. `only`: the name of the one check that it
+   * Asks for a pass: `now` within 0.1 s, `soon` within 1 s. The trigger is for the log. `only`: the name of the one check that it
    * concerns; default: all.
    */
   request(trigger: string, urgency: 'now' | 'soon' = 'now', only?: string): void {

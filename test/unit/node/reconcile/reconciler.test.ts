@@ -106,11 +106,11 @@ describe('the reconciler', () => {
     expect(passes).toHaveLength(4);
   });
 
-  it('gives daily work two seconds, and a loss a tenth of one', async () => {
+  it('gives daily work a second, and a loss a tenth of one', async () => {
     const { start, turn, passes, reconciler } = world();
     await start();
     reconciler.request('an algorithm ended', 'soon');
-    await turn(1900);
+    await turn(900);
     expect(passes).toHaveLength(1);
     reconciler.request('the VPN client died');
     await turn(100);
