@@ -20,7 +20,7 @@ export function renderNetworkPlan(plan: NetworkPlan): string {
   const steps = plan.changes.filter(({ action }) => action !== 'keep').length;
   const end = plan.isUpToDate
     ? 'Nothing would change.'
-    : `${steps} ${steps === 1 ? 'thing' : 'things'} would change: v6 node network apply --name ${plan.node.name}`;
+    : `${steps} ${steps === 1 ? 'thing' : 'things'} would change: v6 node network apply ${nodeFlags(plan.node)}`;
   return [...planHead(plan), ...renderChanges(plan.changes, 'would'), '', end].join('\n');
 }
 
@@ -171,5 +171,11 @@ function renderSlots(slots: DaemonNetwork['slots']): string {
 }
 
 const orNone = (text: string): string => (text === '' ? 'none' : text);
+
+/** How a command is told which node. */
+function nodeFlags({ name, scope }: NetworkNode): string {
+  if (scope === 'user') return `--name ${name}`;
+  return `--name ${name} ${scope === 'system' || scope === 'demo' ? `--${scope}` : `--scope ${scope}`}`;
+}
 
 const nodeName = ({ name, scope }: NetworkNode): string => `${name} (${scope})`;

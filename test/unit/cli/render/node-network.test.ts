@@ -83,6 +83,14 @@ describe('the plan of host rules for a human', () => {
     expect(text.endsWith('1 thing would change: v6 node network apply --name alpha')).toBe(true);
   });
 
+  it.each([
+    ['system', '--name alpha --system'],
+    ['demo-two', '--name alpha --scope demo-two'],
+  ])('names a node of scope %s as commands want it', (scope, flags) => {
+    const text = renderNetworkPlan({ ...PLAN, node: { ...PLAN.node, scope } });
+    expect(text.endsWith(`v6 node network apply ${flags}`)).toBe(true);
+  });
+
   it('names the conflict, its rule and what to do', () => {
     expect(renderNetworkPlan(PLAN)).toContain(
       'CONFLICT: traffic between an algorithm and the VPN client is dropped in table inet site, chain forward\n' +
