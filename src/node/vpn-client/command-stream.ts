@@ -5,6 +5,8 @@ import { V6Error } from '../../core/errors.ts';
 const COMMAND_LIMIT_MS = 15_000;
 /** What one command may print, characters: all rules with 10,000 ports are below 2 Mi. A client that says more is not ours any more. */
 const OUTPUT_LIMIT = 32 * 1024 * 1024;
+/** `node network show` prints what the client says, on the terminal of an administrator. */
+const UNPRINTABLE = /(?!\t)[\p{Cc}\p{Cf}]/gu;
 
 interface Pending {
   readonly marker: string;
@@ -79,7 +81,7 @@ export class CommandStream {
     const current = this.#waiting[0];
     if (!current) return;
     if (!line.startsWith(`${current.marker} `)) {
-      current.output.push(line);
+      current.output.push(line.replace(UNPRINTABLE, ''));
       current.size += line.length + 1;
       if (current.size > OUTPUT_LIMIT) this.close();
       return;

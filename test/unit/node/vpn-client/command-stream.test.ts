@@ -95,6 +95,16 @@ describe('the command stream', () => {
     expect(stream.isLost).toBe(true);
   });
 
+  it('lets nothing of an answer act on a terminal', async () => {
+    const evil = '\ttable\u001b]0;owned\u0007 inet\u202e';
+    const stream = new CommandStream(
+      shell((line) => (line.startsWith('{') ? [evil, `${markerOf(line)} 0`] : [])),
+      'set up',
+    );
+    expect(await stream.run('describe')).toEqual(['\ttable]0;owned inet']);
+    stream.close();
+  });
+
   it('takes no second line', () => {
     const stream = new CommandStream(shell('silent'), 'set up');
     expect(() => stream.run('one\nreboot')).toThrow(RangeError);
