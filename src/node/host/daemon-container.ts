@@ -101,7 +101,8 @@ function fileMount(context: Context, file: string | undefined): Mount[] {
   return isWithin ? [] : [{ source: file, target: file, readOnly: true }];
 }
 
-function scopeFlag(scope: Scope): readonly string[] {
+/** How a command is told the scope. */
+export function scopeFlag(scope: Scope): readonly string[] {
   return scope === 'user' || scope === 'system' || scope === 'demo'
     ? [`--${scope}`]
     : ['--scope', scope];

@@ -6,7 +6,7 @@ import type { NetworkUndo } from '../../core/protocol/node-network.ts';
 import type { DaemonClient } from '../interfaces/daemon-client.ts';
 import type { HostFiles } from '../interfaces/host-files.ts';
 import type { HostFirewall } from '../interfaces/host-firewall.ts';
-import { STOP_TIMEOUT_SECONDS } from './daemon-container.ts';
+import { STOP_TIMEOUT_SECONDS, scopeFlag } from './daemon-container.ts';
 import { removeLeftovers } from './leftovers.ts';
 import { doesRun } from './network-plan.ts';
 import { removeRunFolder } from './stop-node.ts';
@@ -107,7 +107,7 @@ function stillRunning({ name, scope }: Node): V6Error {
     `The node ${name} (${scope}) runs: it needs what is on this host, and would put it back`,
     {
       hints: [
-        `Stop it first: v6 node stop --name ${name}`,
+        `Stop it first: v6 node stop --name ${name} ${scopeFlag(scope).join(' ')}`,
         'Or give --force: the node is stopped, and its runs end.',
       ],
     },

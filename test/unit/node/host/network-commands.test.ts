@@ -117,6 +117,7 @@ describe('the undoing of a node', () => {
       const before = await left();
       await expect(undoNetwork(deps(), NODE, { isForced: false })).rejects.toMatchObject({
         code: 'V6_NODE_ALREADY_RUNNING',
+        hints: expect.arrayContaining(['Stop it first: v6 node stop --name alpha --user']),
       });
       expect(await left()).toEqual(before);
       const done = await undoNetwork(deps(), NODE, { isForced: true });
