@@ -86,6 +86,10 @@ export async function composeNode(input: NodeInput): Promise<NodeDaemon> {
           openManagement,
         }),
       hasTun: (vpnClient) => hasTun(engine, vpnClient),
+      untilEngineIsLost: async (signal) => {
+        const { untilSocketIsGone } = await import('../adapters/docker/socket-watch.ts');
+        await untilSocketIsGone(signal);
+      },
       createLadder: (vpnClient, onRemotes) => {
         if (vpnSubnet === undefined) throw new V6Error('V6_VPN_OFF', 'vpn_subnet is empty');
         return createLadder({

@@ -51,6 +51,8 @@ export interface DaemonDeps {
   createVpnClient(networks: OwnNetworks): VpnClient;
   /** Whether the started VPN client has the tun device: only the engine knows whether the host has one. */
   hasTun(vpnClient: VpnClient): Promise<boolean>;
+  /** Resolves when this process cannot reach the engine any more, whatever becomes of that; rejects with the signal. */
+  untilEngineIsLost?(signal: AbortSignal): Promise<void>;
   createLadder(
     vpnClient: VpnClient,
     onRemotes: (remotes: readonly Remote[]) => Promise<void>,
@@ -120,10 +122,27 @@ export class NodeDaemon implements DaemonControl {
     }
   }
 
-  /** Resolves when the signal fires: what the foreground waits for. */
+  /**
+   * What the foreground waits for: resolves when the signal fires. Throws V6_ENGINE_MISSING when the engine is out of reach for
+   * good; then `stop` leaves all of it to the next start.
+   */
   async untilInterrupted(signal: AbortSignal): Promise<void> {
     if (signal.aborted) return;
-    await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+    const over = new AbortController();
+    const either = AbortSignal.any([signal, over.signal]);
+    const interrupted = new Promise<void>((resolve) =>
+      either.addEventListener('abort', () => resolve(), { once: true }),
+    );
+    const lost = this.#deps.untilEngineIsLost?.(either).then(
+      () => true,
+      () => false,
+    );
+    try {
+      if ((await Promise.race([interrupted, ...(lost === undefined ? [] : [lost])])) === true)
+        throw socketReplaced();
+    } finally {
+      over.abort(new V6Error('V6_INTERRUPTED', 'Nobody waits any more'));
+    }
   }
 
   /**
@@ -494,4 +513,12 @@ function tunMissing(): Verdict {
     },
     steps: [],
   };
+}
+
+function socketReplaced(): V6Error {
+  return new V6Error(
+    'V6_ENGINE_MISSING',
+    'The container engine has another socket since its restart: the daemon of this node ends, and the engine starts it again',
+    { hints: ['The runs go on. If the daemon does not come back: v6 node start'] },
+  );
 }

@@ -1,6 +1,6 @@
 import type { ChildProcess } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
-import { connect, createServer, type Server } from 'node:net';
+import type { Server } from 'node:net';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { connectEngine } from '../../src/adapters/docker/engine.ts';
@@ -10,6 +10,7 @@ import { TestCoordination, type TestNode } from '../support/coordination.ts';
 import { vpnImage } from '../support/docker.ts';
 import { childOf, hasEnded } from '../support/name-spaces.ts';
 import { type PrivateEngine, startPrivateEngine } from '../support/private-engine.ts';
+import { relayServer } from '../support/server-relay.ts';
 import { type TempFolder, tempFolder } from '../support/temp-folder.ts';
 import { buildTestAlgorithm, TestNodeDaemon } from '../support/test-node.ts';
 import { until } from '../support/wait.ts';
@@ -64,7 +65,7 @@ class RestartWorld {
       IMAGE,
       PROGRAM,
     );
-    const relay = await relayServer(machine);
+    const relay = await relayServer(machine, world.port);
     const node = new TestNodeDaemon({
       name,
       scope: SCOPE,
@@ -142,26 +143,6 @@ class RestartWorld {
     this.#relay.close();
     await this.machine[Symbol.asyncDispose]();
   }
-}
-
-/** Our server in the engine's network, which leads nowhere: through a socket in the file system. */
-async function relayServer(machine: PrivateEngine): Promise<Server> {
-  const socket = path.join(machine.folder, 'server.sock');
-  const relay = createServer((inner) => {
-    const outer = connect(world.port, '127.0.0.1');
-    inner.pipe(outer).pipe(inner);
-    for (const end of [inner, outer]) end.on('error', () => undefined);
-  });
-  await new Promise<void>((resolve) => relay.listen(socket, resolve));
-  const program = `require('net').createServer((a) => {
-    const b = require('net').connect(process.argv[1]);
-    a.pipe(b).pipe(a);
-    for (const end of [a, b]) end.on('error', () => undefined);
-  }).listen(Number(process.argv[2]), '127.0.0.1')`;
-  machine.spawn([process.execPath, '-e', program, socket, String(world.port)], {
-    stdio: ['ignore', 'ignore', 'ignore'],
-  });
-  return relay;
 }
 
 let folder: TempFolder;

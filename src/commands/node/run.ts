@@ -26,11 +26,14 @@ export default class NodeRun extends V6Command<RanNode> {
     const { composeNode, vpnImageOf } = await import('../../node/compose.ts');
     const vpnImage = flags['vpn-image'] ?? vpnImageOf(this.config.root);
     const daemon = await composeNode({ context, vpnImage });
+    const lost: unknown[] = [];
     await withInterrupt(async (signal) => {
       await daemon.start(signal);
-      await daemon.untilInterrupted(signal);
+      await daemon.untilInterrupted(signal).catch((error: unknown) => lost.push(error));
     });
     await daemon.stop();
+    // Not 0: whoever supervises the daemon starts it again.
+    if (lost.length > 0) throw lost[0];
     return { name: context.name, scope: context.scope };
   }
 }
