@@ -52,6 +52,8 @@ export class ClientRules {
   #applied: ClientElements | undefined;
   /** Flows that are no longer allowed and may still be open. */
   #cuts: readonly Cut[] = [];
+  /** Algorithms that have ended, with all their flows. */
+  #flushes: readonly Ipv4[] = [];
   /** Of runs that outlived an earlier daemon and have not joined anew: what it had for them stays until then. */
   #inherited = { algorithms: new Set<string>(), elements: NO_ELEMENTS };
 
@@ -70,25 +72,19 @@ export class ClientRules {
     }
   }
 
-  /** The caller flushes all flows of the algorithm afterwards; its own are not looked for one by one. */
+  /**
+   * Cuts all flows of the algorithm as well, without looking for them one by one: they outlive their element, and its address is
+   * another run's next.
+   */
   async removeRun(run: number, algorithm: Ipv4): Promise<void> {
-    const isInherited = this.#inherited.algorithms.delete(algorithm);
-    if (!this.#runs.delete(run) && !isInherited) return;
-    const wanted = this.#plan();
-    const cuts = cutsOf(this.#wanted, wanted);
-    const isOwn = ({ source, destination }: Cut): boolean =>
-      source === algorithm || destination === algorithm;
-    this.#cuts = [...this.#cuts, ...cuts.filter((cut) => !isOwn(cut))];
+    this.#inherited.algorithms.delete(algorithm);
+    this.#runs.delete(run);
     const before = this.#wanted;
-    this.#wanted = wanted;
+    this.#wanted = this.#plan();
+    this.#flushes = [...this.#flushes, algorithm];
     // From here on it is not wanted any more, whatever fails now: the next change or check takes it away.
-    try {
-      await this.#deps.folder.saveElements(wanted, before);
-      await this.#apply();
-    } catch (error) {
-      this.#cuts = [...this.#cuts, ...cuts.filter(isOwn)];
-      throw error;
-    }
+    await this.#deps.folder.saveElements(this.#wanted, before);
+    await this.#apply();
   }
 
   async setRemotes(remotes: readonly Remote[]): Promise<void> {
@@ -116,10 +112,10 @@ export class ClientRules {
     this.#applied = undefined;
     const wanted = this.#wanted;
     try {
-      await stream.run(apply(renderWhole(wanted), this.#cuts));
+      await stream.run(apply(renderWhole(wanted), this.#cutting()));
     } catch (error) {
       if (isLostStream(error)) throw error;
-      await stream.run(load(renderFill(wanted), this.#cuts));
+      await stream.run(load(renderFill(wanted), this.#cutting()));
     }
     this.#done(wanted);
   }
@@ -137,8 +133,8 @@ export class ClientRules {
       const cuts = cutsOf(survey.elements, wanted);
       this.#cuts = [...this.#cuts, ...cuts];
       this.#applied = undefined;
-      if (rules.length > 0) await this.#deps.run(() => load(renderFill(wanted), this.#cuts));
-      else await this.#deps.run(() => apply(renderWhole(wanted), this.#cuts));
+      if (rules.length > 0) await this.#deps.run(() => load(renderFill(wanted), this.#cutting()));
+      else await this.#deps.run(() => apply(renderWhole(wanted), this.#cutting()));
       this.#done(wanted);
     }
     return [...routes, ...rules, ...elements];
@@ -202,7 +198,7 @@ export class ClientRules {
     const command = (): string =>
       apply(
         this.#applied === undefined ? renderWhole(wanted) : renderChange(this.#applied, wanted),
-        this.#cuts,
+        this.#cutting(),
       );
     try {
       if (command() === '') return;
@@ -211,7 +207,7 @@ export class ClientRules {
       this.#applied = undefined;
       if (isLostStream(error) || !(error instanceof V6Error)) throw error;
       // Somebody has been at the sets, or the table is gone: all of it anew.
-      await this.#deps.run(() => load(renderFill(wanted), this.#cuts));
+      await this.#deps.run(() => load(renderFill(wanted), this.#cutting()));
     }
     this.#done(wanted);
   }
@@ -219,6 +215,13 @@ export class ClientRules {
   #done(wanted: ClientElements): void {
     this.#applied = wanted;
     this.#cuts = [];
+    this.#flushes = [];
+  }
+
+  /** What ends the flows that must end, as one command. */
+  #cutting(): string {
+    const cuts = this.#cuts.length === 0 ? [] : [`${feed(renderCuts(this.#cuts))} | cut`];
+    return [...cuts, ...this.#flushes.map((algorithm) => `flush ${algorithm}`)].join(' && ');
   }
 
   #plan(): ClientElements {
@@ -245,16 +248,12 @@ function routeCommand(tunnel: readonly string[] | undefined, address: Ipv4 | und
   return tunnel === undefined ? 'vpn_device && vpn_replace' : `vpn_routes ${address}`;
 }
 
-function apply(transaction: Transaction, cuts: readonly Cut[]): string {
+function apply(transaction: Transaction, cutting: string): string {
   const change = transaction.length === 0 ? '' : `${feed(transaction)} | nft -f -`;
-  return [change, cutCommand(cuts)].filter((part) => part !== '').join(' && ');
+  return [change, cutting].filter((part) => part !== '').join(' && ');
 }
 
-function load(transaction: Transaction, cuts: readonly Cut[]): string {
+function load(transaction: Transaction, cutting: string): string {
   const change = transaction.length === 0 ? 'load_rules' : `${feed(transaction)} | load_rules`;
-  return [change, cutCommand(cuts)].filter((part) => part !== '').join(' && ');
-}
-
-function cutCommand(cuts: readonly Cut[]): string {
-  return cuts.length === 0 ? '' : `${feed(renderCuts(cuts))} | cut`;
+  return [change, cutting].filter((part) => part !== '').join(' && ');
 }

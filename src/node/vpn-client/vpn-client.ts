@@ -139,11 +139,7 @@ class DockerVpnClient implements VpnClient {
 
   removeRun(run: number, algorithm: Ipv4): Promise<void> {
     if (!isIpv4(algorithm)) throw new RangeError(`not an address: ${String(algorithm)}`);
-    return this.#serial(async () => {
-      await this.#rules.removeRun(run, algorithm);
-      // Flows outlive their element, and a new run on this address would get the old peers' packets.
-      await this.#link.run(`flush ${algorithm}`);
-    });
+    return this.#serial(() => this.#rules.removeRun(run, algorithm));
   }
 
   takeRefusals(run: Pick<RunNetwork, 'algorithm' | 'mappings'>): Promise<readonly Refusal[]> {
