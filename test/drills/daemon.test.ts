@@ -46,7 +46,7 @@ async function endOf(task: MeshTask): Promise<{ status: unknown; log: unknown }>
   const { status } = await lab.status(run.id, ['active', 'completed', 'crashed', 'failed']);
   if (status === 'active') await writeFile(path.join(node.temporary(run.id), 'go'), '');
   const end = await lab.ended(run.id);
-  await until('the node is done with it', 10_000, async () =>
+  await until('the node is done with it', 30_000, async () =>
     (await node.openRuns()).every((id) => id !== run.id),
   );
   const later = await lab.world.run(run.id);
@@ -169,7 +169,7 @@ describe('an algorithm', () => {
       const flow = await lab.openFlow(from, to);
       await lab.kill(task);
       for (const { id } of task.runs) expect((await lab.ended(id)).status).toBe('killed by user');
-      await until('the connection has ended', 5000, () => !flow.seen().isOpen);
+      await until('the connection has ended', 15_000, () => !flow.seen().isOpen);
     });
   });
 });

@@ -24,7 +24,8 @@ import { until } from './wait.ts';
 
 /** Slots that the lab looks at for its bridges; more than any test uses. */
 const SLOTS_LOOKED_AT = 32;
-const RUN_LIMIT_MS = 30_000;
+const RUN_LIMIT_MS = 60_000;
+const STOP_LIMIT_MS = 60_000;
 /** Characters of a node's log in a failure. */
 const LOG_TAIL = 4000;
 /** The patience that the lab's VPN server pushes: short, so that drills are. */
@@ -176,7 +177,7 @@ export class MeshLab {
     for (const { id, node } of runs)
       await writeFile(path.join(node.temporary(id), 'go'), '').catch(() => undefined);
     const ends = await Promise.all(runs.map(({ id }) => this.ended(id)));
-    await until('the nodes are done with them', 10_000, async () => {
+    await until('the nodes are done with them', 30_000, async () => {
       const open = await Promise.all(runs.map(({ node }) => node.openRuns()));
       return runs.every(({ id }, at) => !open[at]?.includes(id));
     });
@@ -326,7 +327,7 @@ export class MeshNode {
 
   /** SIGTERM, and waits for the end: everything is undone. */
   async stop(): Promise<void> {
-    await this.#end('SIGTERM', 30_000);
+    await this.#end('SIGTERM', STOP_LIMIT_MS);
   }
 
   /** SIGKILL: containers, networks and rules stay. */

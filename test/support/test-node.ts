@@ -11,6 +11,8 @@ import { composeNode } from '../../src/node/compose.ts';
 import type { NodeDaemon } from '../../src/node/daemon.ts';
 import { until } from './wait.ts';
 
+/** Long: on a machine whose processors others want as well, a process takes its time. */
+const START_LIMIT_MS = 60_000;
 const dev = path.resolve(import.meta.dirname, '../../bin/dev.js');
 
 /** A small image whose program does what its input says; runs as nobody, exposes 8888/tcp with a label. */
@@ -103,7 +105,7 @@ export class TestNodeDaemon {
     child.stderr?.on('data', (chunk: Buffer) => this.log.push(chunk.toString()));
     const earlier = this.log.length;
     const isUp = () => this.log.slice(earlier).join('').includes('The node has started');
-    await until(`the process of ${name} has started`, 30_000, () => {
+    await until(`the process of ${name} has started`, START_LIMIT_MS, () => {
       if (child.exitCode !== null) throw new Error(this.log.join(''));
       return isUp();
     });
