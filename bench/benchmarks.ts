@@ -19,6 +19,8 @@ export interface BenchInput {
   readonly rounds: number;
   readonly seconds: number;
   readonly fromSources: boolean;
+  /** Somebody wants it to end: what it made goes all the same. */
+  readonly signal: AbortSignal;
   /** Tells the progress. */
   readonly said: (line: string) => void;
 }
@@ -49,6 +51,7 @@ async function onEach(
         ]),
   ];
   for (const start of starts) {
+    input.signal.throwIfAborted();
     const peer = await start();
     input.said(`${peer.name} runs with ${nodes} nodes`);
     try {

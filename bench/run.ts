@@ -67,6 +67,9 @@ async function main(argv: readonly string[]): Promise<void> {
   }
   if (!values.sources) buildBundle();
   const folder = mkdtempSync(path.join(os.tmpdir(), 'v6-bench-'));
+  const end = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.once(signal, () => end.abort(new Error(`The benchmark was ended by ${signal}.`)));
   const said = (line: string): void => {
     process.stderr.write(`${line}\n`);
   };
@@ -83,6 +86,7 @@ async function main(argv: readonly string[]): Promise<void> {
       rounds: Number(values.rounds ?? benchmark.rounds),
       seconds: Number(values.seconds),
       fromSources: values.sources,
+      signal: end.signal,
       said,
     });
     const document = {

@@ -37,6 +37,7 @@ export async function benchPorts(input: BenchInput): Promise<BenchDocument> {
     await upstream.prepare();
     const figures: PortFigures[] = [];
     for (const ports of COUNTS) {
+      input.signal.throwIfAborted();
       figures.push(...(await measureOurs(node, ports, input.rounds)));
       figures.push(...(await measureUpstream(upstream, ports, Math.ceil(input.rounds / 5))));
       input.said(`${ports} ports`);

@@ -62,6 +62,7 @@ export async function benchTaskStart(input: BenchInput): Promise<BenchDocument> 
     const rounds: Round[] = [];
     const warmUp = Math.min(WARM_UP, input.rounds);
     for (let at = -warmUp; at < input.rounds; at += 1) {
+      input.signal.throwIfAborted();
       const one = await measureRound({ world, upstream, ours, theirs }, at + warmUp);
       if (at >= 0) rounds.push(one);
       input.said(`round ${at + 1} of ${input.rounds}`);

@@ -37,6 +37,7 @@ export async function benchThroughput(input: BenchInput): Promise<BenchDocument>
     const samples: Record<Way['name'], Sample[]> = { v6: [], bare: [] };
     for (const way of world.ways) await measure(world, way, STREAM_MS / 4);
     for (let at = 0; at < input.rounds; at += 1) {
+      input.signal.throwIfAborted();
       const order = at % 2 === 0 ? world.ways : world.ways.toReversed();
       for (const way of order) samples[way.name].push(await measure(world, way, STREAM_MS));
       input.said(`round ${at + 1} of ${input.rounds}`);
