@@ -20,6 +20,8 @@ export class FamilyMember {
   /** From answers to the algorithm that are newer than the reading. */
   #learned = new Map<string, { readonly destination: Destination; readonly at: number }>();
   hasLeft = false;
+  /** Readings that the algorithm's own questions cause, one after the other. */
+  confirmations: Promise<void> = Promise.resolve();
   isDirty = true;
   hasWarned = false;
 

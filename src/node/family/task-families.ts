@@ -32,6 +32,8 @@ const READ_EVERY_DURATIONS = 40;
 const LEAST_PAUSE_MS = 200;
 const PAUSE_DURATIONS = 4;
 const LONGEST_PAUSE_MS = 60_000;
+/** Between two readings that questions of one algorithm cause, ms. */
+const CONFIRM_EVERY_MS = 1000;
 const FIRST_BACK_OFF_MS = 500;
 const LONGEST_BACK_OFF_MS = 30_000;
 
@@ -137,10 +139,19 @@ export class TaskFamilies {
   async confirm(run: number, destinations: readonly Destination[]): Promise<void> {
     const member = this.#members.get(run);
     if (member === undefined) return;
-    const isNews = this.#elsewhere(destinations).some((one) => !member.knows(one));
-    if (!isNews) return;
-    await this.#read([member]).catch((error: unknown) => this.#sayUnread(error));
-    await this.#apply(member);
+    const isNews = (): boolean =>
+      this.#elsewhere(destinations).some((one) => !member.knows(one)) && !member.hasLeft;
+    if (!isNews()) return;
+    // One after the other, and not all at once: an algorithm that asks about other tasks again and again is not to make this
+    // node do the same three times over.
+    const turn = member.confirmations.then(async () => {
+      if (!isNews()) return;
+      await this.#read([member]).catch((error: unknown) => this.#sayUnread(error));
+      await this.#apply(member);
+    });
+    const pause = (): Promise<void> => this.#pause(CONFIRM_EVERY_MS);
+    member.confirmations = turn.then(pause, pause);
+    await turn;
   }
 
   /** What lies on other nodes: no reading lists the own node, whose ports follow from its live runs. */

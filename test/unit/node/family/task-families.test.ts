@@ -243,6 +243,25 @@ describe('the families of the runs of a node', () => {
     expect(destinations()).toEqual([50_000]);
   });
 
+  it('are read once a second at most for questions about other tasks, and all of them are answered', async () => {
+    await families.join(local);
+    await settled();
+    server.journal.length = 0;
+    const stranger = { address: '10.206.0.8' as Ipv4, protocol: 'tcp', port: 1 } as const;
+    let answered = 0;
+    for (let question = 0; question < 3; question += 1)
+      void families.confirm(1, [stranger]).then(() => {
+        answered += 1;
+      });
+    await settled();
+    const readings = (): number => server.journal.filter((line) => line === 'family 10').length;
+    expect([readings(), answered]).toEqual([1, 1]);
+    await clock.turn(1000);
+    expect([readings(), answered]).toEqual([2, 2]);
+    await clock.turn(1000);
+    expect([readings(), answered]).toEqual([3, 3]);
+  });
+
   it('apply nothing for a run that has left', async () => {
     const joining = families.join(local);
     families.leave(1);
