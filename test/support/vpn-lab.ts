@@ -4,7 +4,7 @@ import path from 'node:path';
 import { openManagement } from '../../src/adapters/openvpn/management.ts';
 import { systemClock } from '../../src/core/clock.ts';
 import { isV6Error } from '../../src/core/errors.ts';
-import { bridgeName } from '../../src/core/labels.ts';
+import { bridgeName, LABEL } from '../../src/core/labels.ts';
 import { silentLogger } from '../../src/core/logger.ts';
 import { addressAt, type Cidr, type Ipv4 } from '../../src/core/net/ipv4.ts';
 import type { Slot } from '../../src/core/vpn/slot.ts';
@@ -319,10 +319,20 @@ export class VpnLab {
 const uplinkName = ({ id }: Sandbox): string => `v6a-test-${id}`;
 const uplinkSubnet = (index: number): Cidr => `10.201.${240 + index}.0/24` as Cidr;
 
+/** The lab whose nodes have this range; -1 for others' ranges. */
+function labOf(subnet: Cidr): number {
+  const third = /^10\.201\.(\d+)\./.exec(subnet)?.[1];
+  return third === undefined ? -1 : Math.floor(Number(third) / 16);
+}
+
 /** The first uplink subnet that no other lab has. */
 async function takeUplink(sandbox: Sandbox): Promise<number> {
   const name = uplinkName(sandbox);
+  const slots = await sandbox.engine.networks.list({ [LABEL.kind]: 'slot' });
+  const taken = new Set(slots.flatMap(({ subnets }) => subnets.map(labOf)));
   for (let index = 0; ; index += 1) {
+    // What another lab, or one that crashed, has in the ranges of this one.
+    if (taken.has(index) && index + 1 < LABS) continue;
     const subnet = uplinkSubnet(index);
     try {
       await sandbox.engine.networks.ensure({
