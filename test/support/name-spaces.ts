@@ -147,15 +147,18 @@ export function childOf({ pid = 0 }: ChildProcess): number {
   return Number(child);
 }
 
-/** Removes folders of tests that were killed: the kernel ended what ran in them with the test. */
-export async function removeLeftovers(prefix: string): Promise<void> {
+/** Removes folders of tests that were killed: the kernel ended what ran in them with the test. Returns their names. */
+export async function removeLeftovers(prefix: string): Promise<readonly string[]> {
+  const removed: string[] = [];
   for (const name of await readdir(tmpdir())) {
     if (!name.startsWith(prefix)) continue;
     const folder = path.join(tmpdir(), name);
     const owner = await readFile(path.join(folder, 'owner'), 'utf8').catch(() => undefined);
     if (owner === undefined || isAlive(Number(owner))) continue;
     await rm(folder, { recursive: true, force: true }).catch(() => undefined);
+    removed.push(name);
   }
+  return removed;
 }
 
 function isAlive(pid: number): boolean {

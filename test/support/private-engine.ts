@@ -41,7 +41,7 @@ const LOAD_MS = 60_000;
  * Needs root; throws with the end of its log.
  */
 export async function startPrivateEngine(options: PrivateEngineOptions): Promise<PrivateEngine> {
-  await removeLeftovers(PREFIX);
+  for (const name of await removeLeftovers(PREFIX)) await removeCgroups(cgroupOf(name));
   const folder = await mkdtemp(path.join(tmpdir(), PREFIX));
   const at = (name: string): string => path.join(folder, name);
   await writeFile(at('daemon.json'), '{}');
@@ -80,7 +80,7 @@ export class PrivateEngine implements AsyncDisposable {
     this.folder = spaces.folder;
     this.socket = path.join(this.folder, 'docker.sock');
     this.logFile = path.join(this.folder, 'dockerd.log');
-    this.#cgroup = path.basename(this.folder).toLowerCase();
+    this.#cgroup = cgroupOf(path.basename(this.folder));
   }
 
   /** Path of its network name space, for `nsenter --net=…`. */
@@ -176,6 +176,8 @@ export class PrivateEngine implements AsyncDisposable {
     ];
   }
 }
+
+const cgroupOf = (name: string): string => name.toLowerCase();
 
 /** What the engine finds under the name iptables. */
 async function makeTools(folder: string, variant: 'nft' | 'legacy'): Promise<void> {
