@@ -255,7 +255,7 @@ describe('a VPN client that was taken over', () => {
         client,
         "kill -STOP $(cat /run/v6/entry.pid); kill -KILL $(cat /run/v6/openvpn.pid); rm -f /mgmt/openvpn.sock; (socat UNIX-LISTEN:/mgmt/openvpn.sock,fork SYSTEM:'busybox yes xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx' >/dev/null 2>&1 &) ; sleep 0.3",
       );
-      expect(await bytesFrom(socket, 20_000_000), 'it does flood').toBe(true);
+      expect(await bytesFrom(socket, 4_000_000), 'it does flood').toBe(true);
       const end = Date.now() + 6000;
       while (Date.now() < end) {
         expect((await status()).node.name).toBe(lab.node(1).name);
@@ -294,7 +294,7 @@ async function memoryOf({ process: child }: MeshNode): Promise<number> {
   return Number(/VmRSS:\s+(\d+)/.exec(text)?.[1] ?? 0);
 }
 
-/** Whether so many bytes come out of a socket within 5 s. */
+/** Whether so many bytes come out of a socket within 15 s. */
 function bytesFrom(socket: string, wanted: number): Promise<boolean> {
   return new Promise((resolve) => {
     let count = 0;
@@ -304,7 +304,7 @@ function bytesFrom(socket: string, wanted: number): Promise<boolean> {
       connection.destroy();
       resolve(answer);
     };
-    const timer = setTimeout(() => end(false), 5000);
+    const timer = setTimeout(() => end(false), 15_000);
     connection.on('error', () => end(false));
     connection.on('data', (data) => {
       count += data.length;
