@@ -280,6 +280,31 @@ describe('the daemon', () => {
   });
 });
 
+describe('a daemon whose engine goes away for good', () => {
+  it('ends, tells the runs that end with it, and leaves all else to the next start', async () => {
+    const { promise: isLost, resolve: lose } = Promise.withResolvers<void>();
+    const it = world({}, { untilEngineIsLost: () => isLost });
+    const { daemon, engine, coordinator, vpn, firewall, ladder, settle } = it;
+    const run = coordinator.add({ image: 'echo:1' });
+    await daemon.start(signal);
+    vpn.up('10.206.0.5');
+    ladder.finish(CONNECTED);
+    await settle();
+    const held = engine.held();
+    expect(held.containers).toHaveLength(1);
+    const waiting = daemon.untilInterrupted(signal);
+    engine.goAway();
+    lose();
+    await expect(waiting).rejects.toMatchObject({ code: 'V6_ENGINE_MISSING' });
+    await daemon.stop();
+    expect(run).toMatchObject({ status: 'failed', ends: 1 });
+    expect(run.log).toContain('engine was stopped');
+    engine.comeBack();
+    expect(engine.held()).toEqual(held);
+    expect([...firewall.owners.keys()]).toEqual(['user/alpha']);
+  });
+});
+
 describe('a daemon that cannot start', () => {
   it('says that the key is refused, and leaves nothing', async () => {
     const { daemon, coordinator, engine } = world();
