@@ -105,10 +105,16 @@ export class TestNodeDaemon {
     child.stderr?.on('data', (chunk: Buffer) => this.log.push(chunk.toString()));
     const earlier = this.log.length;
     const isUp = () => this.log.slice(earlier).join('').includes('The node has started');
-    await until(`the process of ${name} has started`, START_LIMIT_MS, () => {
-      if (child.exitCode !== null) throw new Error(this.log.join(''));
-      return isUp();
-    });
+    try {
+      await until(`the process of ${name} has started`, START_LIMIT_MS, () => {
+        if (child.exitCode !== null) throw new Error(this.log.join(''));
+        return isUp();
+      });
+    } catch (error) {
+      // Nobody else knows of it yet; left alone it would fight with the next of its name.
+      child.kill('SIGKILL');
+      throw error;
+    }
     return child;
   }
 
