@@ -42,7 +42,11 @@ describe('the task firewall', () => {
       return counts.every((count) => Number(count) === 2);
     });
   });
-  afterAll(() => lab?.remove());
+  afterAll(async () => {
+    // It would bring its container back.
+    await a?.client.close();
+    await lab?.remove();
+  });
 
   /** a and b are task 1, c and the neighbour are tasks of their own. */
   async function asWanted(): Promise<void> {
