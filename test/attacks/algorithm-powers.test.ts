@@ -200,7 +200,7 @@ describe('an algorithm, with root in its container, at its own kernel', () => {
     const most = PIDS + 20;
     // They live longer than it takes to start them all.
     const bomb = `i=0; while [ $i -lt ${most} ]; do sleep 60 & i=$((i+1)); done; busybox ps | grep -c 'slee[p] 60$'`;
-    expect(Number(await shell(strong, bomb))).toBe(most);
+    expect(Number(await shell(strong, bomb))).toBeGreaterThan(PIDS);
     const text = await shell(attacker, `${bomb} 2>&1`);
     expect(text).toMatch(/fork/);
   });
