@@ -11,7 +11,7 @@ import { undoNetwork } from '../../src/node/host/network-undo.ts';
 import { slotAt, slotNetwork, uplinkNetwork } from '../../src/node/slots/slot-plan.ts';
 import { FirewallLab } from '../support/firewall-lab.ts';
 import { jsonSchema } from '../support/json-schema.ts';
-import { childOf } from '../support/name-spaces.ts';
+import { hasEnded, killChild } from '../support/name-spaces.ts';
 import {
   isRealNftablesEngine,
   nftablesEngine,
@@ -174,9 +174,10 @@ describe('a crash in the middle, and a site’s own firewall', () => {
     for (const afterMs of [0, 150, 400]) {
       const killed = lab.start('node', 'network', 'apply', '--name', 'alpha');
       const isOver = new Promise((resolve) => killed.once('exit', resolve));
-      await until('it works on the host', 20_000, async () => (await ours()).length > 0);
+      const hasBegun = async (): Promise<boolean> => hasEnded(killed) || (await ours()).length > 0;
+      await until('it works on the host', 20_000, hasBegun);
       await new Promise((resolve) => setTimeout(resolve, afterMs));
-      if (killed.exitCode === null) process.kill(childOf(killed), 'SIGKILL');
+      killChild(killed);
       await isOver;
       await undo();
       expect(await lab.rules()).toEqual(before);

@@ -147,6 +147,15 @@ export function childOf({ pid = 0 }: ChildProcess): number {
   return Number(child);
 }
 
+/** SIGKILL to the one child that nsenter has; one that is about to end by itself is left to that. */
+export function killChild(nsenter: ChildProcess): void {
+  try {
+    process.kill(childOf(nsenter), 'SIGKILL');
+  } catch {
+    // nsenter itself is about to end, and is waited for.
+  }
+}
+
 /** Removes folders of tests that were killed: the kernel ended what ran in them with the test. Returns their names. */
 export async function removeLeftovers(prefix: string): Promise<readonly string[]> {
   const removed: string[] = [];
