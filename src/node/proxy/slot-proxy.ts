@@ -1,5 +1,5 @@
 import { createHash, randomUUID, timingSafeEqual } from 'node:crypto';
-import { chmod, lstat, mkdir, rename, rm } from 'node:fs/promises';
+import { chmod, lstat, mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import path from 'node:path';
 import { Readable } from 'node:stream';
@@ -7,6 +7,7 @@ import { toV6Error, V6Error } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import { type Payloads, plainPayloads } from '../encryption/payloads.ts';
 import type { ProxyUpstream, UpstreamRequest } from '../interfaces/proxy-upstream.ts';
+import { BodyBudget, type HeldBodies } from './body-budget.ts';
 import { type BodyWork, bodyWorkOf, decryptResults, encryptTask } from './encrypted-bodies.ts';
 import { type AddressSink, addressWorkOf, listedAddresses, notYet } from './listed-addresses.ts';
 import { isPublicRequest, tokenTaskOf, upstreamPath } from './request-check.ts';
@@ -23,6 +24,8 @@ export interface SlotProxyOptions {
   readonly folder: string;
   /** Bytes of a request's body at most. */
   readonly maxBodyBytes?: number;
+  /** Bytes of bodies that are held whole at once, of all slots together. */
+  readonly maxHeldBytes?: number;
 }
 
 const MAX_BODY_BYTES = 256 * 1024 * 1024;
@@ -44,7 +47,10 @@ export class SlotProxy {
   readonly #folder: string;
   readonly #maxBodyBytes: number;
   readonly #servers = new Map<number, Server>();
+  /** What an earlier daemon left has been cleared away. */
+  #swept: Promise<void> | undefined;
   readonly #callers = new Map<number, ProxyCaller>();
+  readonly #budget: BodyBudget;
   #payloads: Payloads = plainPayloads;
   #families: AddressSink | undefined;
 
@@ -53,6 +59,7 @@ export class SlotProxy {
     this.#logger = logger;
     this.#folder = options.folder;
     this.#maxBodyBytes = options.maxBodyBytes ?? MAX_BODY_BYTES;
+    this.#budget = new BodyBudget(options.maxHeldBytes);
   }
 
   /** How inputs and results travel in the collaboration; without it, as algorithms write them. */
@@ -85,6 +92,8 @@ export class SlotProxy {
     try {
       await mkdir(this.#folder, { recursive: true, mode: 0o700 });
       await chmod(this.#folder, 0o700);
+      this.#swept ??= this.#sweep();
+      await this.#swept;
       await clear(socket);
       // The folder keeps others out. No chmod of the socket: the VPN client may write in there, and could have put a link to a
       // file of the host in its place by then.
@@ -94,11 +103,22 @@ export class SlotProxy {
       });
     } catch (error) {
       this.#servers.delete(index);
+      this.#swept = undefined;
       throw new V6Error('V6_NODE_NOT_READY', `Cannot listen on ${socket}`, {
         cause: error,
         hints: ['Check that the folder exists, and that the path has 107 bytes at most.'],
       });
     }
+  }
+
+  /** Before the first of our sockets: those of a daemon that was killed, some of slots that are no more. */
+  async #sweep(): Promise<void> {
+    const names = await readdir(this.#folder);
+    await Promise.all(
+      names
+        .filter((name) => /^slot-\d+\.sock$/.test(name))
+        .map((name) => clear(path.join(this.#folder, name))),
+    );
   }
 
   /** Listens again where somebody removed the socket or put something else there; true when that was so. Open calls go on. */
@@ -143,8 +163,9 @@ export class SlotProxy {
   async #answer(index: number, request: IncomingMessage, response: ServerResponse): Promise<void> {
     const ended = new AbortController();
     response.once('close', () => ended.abort(new V6Error('V6_INTERRUPTED', 'The caller left')));
+    const held = this.#budget.open();
     try {
-      await this.#passOn(index, request, response, ended.signal);
+      await this.#passOn(index, request, response, { held, signal: ended.signal });
     } catch (thrown) {
       if (ended.signal.aborted && response.destroyed) return;
       const error = toV6Error(thrown);
@@ -156,6 +177,8 @@ export class SlotProxy {
           msg: error.code === 'V6_BUG' ? 'Internal error of the node' : error.message,
           code: error.code,
         });
+    } finally {
+      held.release();
     }
   }
 
@@ -163,7 +186,7 @@ export class SlotProxy {
     index: number,
     request: IncomingMessage,
     response: ServerResponse,
-    signal: AbortSignal,
+    { held, signal }: { readonly held: HeldBodies; readonly signal: AbortSignal },
   ): Promise<void> {
     const target = upstreamPath(request.url ?? '/');
     const method = request.method ?? 'GET';
@@ -175,15 +198,16 @@ export class SlotProxy {
       path: target,
       authorization: request.headers.authorization,
       contentType: request.headers['content-type'],
-      ...(await this.#bodyOf(request, work, signal)),
+      ...(await this.#bodyOf(request, work, { held, signal })),
       signal,
     });
     const addresses = addressWorkOf(method, target);
     if (answer.status === 200 && (work === 'results' || addresses !== 'none')) {
-      const body = await this.#collect(answer.body);
+      const body = await held.collect(bounded(answer.body, this.#maxBodyBytes));
       if (addresses !== 'none') await this.#allow(index, addresses, body);
       response.writeHead(200, { 'content-type': answer.contentType });
       response.end(work === 'results' ? decryptResults(body, this.#payloads) : body);
+      await sent(response, signal);
       return;
     }
     response.writeHead(answer.status, { 'content-type': answer.contentType });
@@ -216,21 +240,16 @@ export class SlotProxy {
   async #bodyOf(
     request: IncomingMessage,
     work: BodyWork,
-    signal: AbortSignal,
+    { held, signal }: { readonly held: HeldBodies; readonly signal: AbortSignal },
   ): Promise<Pick<UpstreamRequest, 'body' | 'contentLength'>> {
     const contentLength = bodyLength(request, this.#maxBodyBytes);
     if (work === 'task') {
-      const body = await encryptTask(await this.#collect(request), this.#payloads, signal);
+      const plain = await held.collect(bounded(request, this.#maxBodyBytes));
+      const body = await encryptTask(plain, this.#payloads, signal);
       return { body: Readable.from([body]), contentLength: body.length };
     }
     if (contentLength === 0) return { body: undefined, contentLength };
     return { body: bounded(request, this.#maxBodyBytes), contentLength };
-  }
-
-  async #collect(body: AsyncIterable<Uint8Array>): Promise<Buffer> {
-    const chunks: Uint8Array[] = [];
-    for await (const chunk of bounded(body, this.#maxBodyBytes)) chunks.push(chunk);
-    return Buffer.concat(chunks);
   }
 
   #checkCaller(index: number, authorization: string | undefined): void {
@@ -312,6 +331,15 @@ function noBlobs(): V6Error {
 function tooLarge(limit: number): V6Error {
   return new V6Error('V6_REQUEST_INVALID', `The body is larger than ${limit} bytes`, {
     details: { limitBytes: limit },
+  });
+}
+
+/** The answer is with the kernel, or its reader has left. */
+function sent(response: ServerResponse, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (response.writableFinished || signal.aborted) resolve();
+    response.once('finish', resolve);
+    signal.addEventListener('abort', () => resolve(), { once: true });
   });
 }
 
