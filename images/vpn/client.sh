@@ -65,6 +65,16 @@ $owned
 END
 }
 
+# only INDEX …: end the relays of all other slots; `stray INDEX` for each. A daemon that was killed cannot say which it had.
+only() {
+  for file in "$V6_RUN"/relay-*; do
+    [ -e "$file" ] || continue
+    case " $* " in *" ${file##*-} "*) continue ;; esac
+    echo "stray ${file##*-}"
+    release "${file##*-}"
+  done
+}
+
 # listening INDEX GATEWAY/LENGTH CLIENT LINK …: come back when the relays of these slots listen: an algorithm's first act may be
 # a call.
 listening() {

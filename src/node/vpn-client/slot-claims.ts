@@ -17,9 +17,10 @@ export function claimCommand(slots: readonly Slot[]): string {
   return slots.length === 0 ? 'claims' : `claims ${words} && listening ${words}`;
 }
 
-/** Only what is missing is claimed; nobody waits for relays that were there before. */
+/** Only what is missing is claimed, and relays of no slot end; nobody waits for relays that were there before. */
 export function checkCommand(slots: readonly Slot[]): string {
-  return ['claims', ...slots.map(slotWords)].join(' ');
+  const only = ['only', ...slots.map(({ index }) => index)].join(' ');
+  return `${only}; ${['claims', ...slots.map(slotWords)].join(' ')}`;
 }
 
 /** Ends all that the slot's last run had open. */
@@ -41,6 +42,12 @@ export function readClaims(lines: readonly string[], slots: readonly Slot[]): Cl
         what: `gateway address of slot ${slot.network} in the VPN client`,
         found: 'not owned',
         wanted: slot.gateway,
+      });
+    if (word === 'stray' && slot === undefined && /^\d{1,6}$/.test(index))
+      drift.push({
+        what: `relay of slot ${index} in the VPN client`,
+        found: 'running',
+        wanted: 'none: there is no such slot',
       });
     if (word === 'relay' && slot !== undefined)
       drift.push({
