@@ -205,8 +205,10 @@ export class SlotProxy {
     if (answer.status === 200 && (work === 'results' || addresses !== 'none')) {
       const body = await held.collect(bounded(answer.body, this.#maxBodyBytes));
       if (addresses !== 'none') await this.#allow(index, addresses, body);
+      // Before the first word of the answer: a result that cannot be read is an error.
+      const readable = work === 'results' ? decryptResults(body, this.#payloads) : body;
       response.writeHead(200, { 'content-type': answer.contentType });
-      response.end(work === 'results' ? decryptResults(body, this.#payloads) : body);
+      response.end(readable);
       await sent(response, signal);
       return;
     }
