@@ -171,7 +171,10 @@ export class DrillGround {
   async #untilQuiet(): Promise<void> {
     await until('the last look of each node found nothing', 40_000, async () => {
       const all = await Promise.all(this.lab.nodes.map(({ control }) => control.status()));
-      return all.every(({ network: { lastCheck, lastRepair } }) => {
+      return all.every(({ network, slots }, at) => {
+        // A slot that is being made is known to nobody but the engine.
+        if (slots.total - slots.busy < (this.lab.nodes[at]?.spare ?? 0)) return false;
+        const { lastCheck = null, lastRepair = null } = network ?? {};
         if (lastRepair === null || lastCheck === null) return true;
         return Date.parse(lastCheck) - Date.parse(lastRepair.at) > 1000;
       });

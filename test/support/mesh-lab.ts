@@ -274,6 +274,8 @@ export class MeshNode {
   readonly number: number;
   readonly range: Cidr;
   readonly vpnAddress: Ipv4;
+  /** Slots that its configuration wants to stand ready. */
+  readonly spare: number;
   readonly daemon: TestNodeDaemon;
   readonly control: DaemonClient;
   /** Name of the VPN client's container. */
@@ -291,6 +293,7 @@ export class MeshNode {
     this.range = vpn.slotRange(number);
     this.vpnAddress = vpn.vpnAddress(number);
     this.client = names.vpnClient(this.name, scope);
+    this.spare = Number(/spare_slots: (\d+)/.exec(config.join('\n'))?.[1] ?? 1);
     this.daemon = new TestNodeDaemon({
       name: this.name,
       scope,
