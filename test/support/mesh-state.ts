@@ -74,8 +74,11 @@ export async function hostWithoutOthers(lab: MeshLab): Promise<MeshState> {
   const host = await hostState([path.join(lab.vpn.folder.path, 'r')]);
   const isOthers = (line: string): boolean => {
     if (line.includes(lab.scope)) return false;
-    const devices = line.match(/\b(?:v6[az][0-9a-f]{6,}|br-[0-9a-f]{12}|veth[0-9a-f]{7})\b/g) ?? [];
-    return devices.some((device) => !bridges.has(device)) || /"v6 [\w.-]+\/[\w.-]+"/.test(line);
+    // As iptables-save (`-i`, `-o`) and nft (`iifname`, `oifname`) name devices; what lies between them is a network of somebody.
+    const named = [...line.matchAll(/(?:-[io]|[io]ifname(?: !=)?) "?([\w.-]+)"?/g)];
+    const devices = named.map(([, device = '']) => device);
+    if (devices.some((device) => !bridges.has(device) && !STANDING.has(device))) return true;
+    return /"v6 [\w.-]+\/[\w.-]+"/.test(line);
   };
   const isOurs = (line: string): boolean => line.includes(lab.scope);
   const { containers = [], networks = [], links = [], routes = [], settings = [] } = host;
@@ -90,6 +93,9 @@ export async function hostWithoutOthers(lab: MeshLab): Promise<MeshState> {
     folders: host.folders ?? [],
   };
 }
+
+/** Devices that every host with an engine has. */
+const STANDING = new Set(['docker0', 'lo']);
 
 const withoutId = (line: string): string => line.split(' ').slice(1).join(' ');
 
