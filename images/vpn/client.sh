@@ -101,9 +101,12 @@ relay_alive() {
 # relay_start INDEX GATEWAY: carry the slot's gateway address to the proxy's socket, now and whenever the socket appears.
 relay_start() {
   relay_alive "$1" && return 0
-  # setsid keeps the process number: here a child never leads a group before.
-  setsid /usr/local/lib/v6/relay.sh "$1" "$2" </dev/null >/dev/null 2>&1 &
-  echo "$!" >"$V6_RUN/relay-$1"
+  # setsid keeps the process number: here a child never leads a group before. In a shell of its own: with that gone the relay is
+  # a child of tini, which takes note of its end at once; the shell of the command stream would when its next command ends.
+  (
+    setsid /usr/local/lib/v6/relay.sh "$1" "$2" </dev/null >/dev/null 2>&1 &
+    echo "$!" >"$V6_RUN/relay-$1"
+  )
 }
 
 # release INDEX: end the slot's relay with all its connections.
