@@ -57,7 +57,6 @@ claims() {
   default_route || echo "lost route"
   owned=$(echo "$plan" | sed -n 's/^ok //p')
   [ -n "$owned" ] || return 0
-  # No pipe: the relays are children of this shell.
   while read -r index gateway; do
     relay_alive "$index" || { echo "relay $index"; relay_start "$index" "$gateway"; }
   done <<END
