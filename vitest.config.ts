@@ -6,9 +6,11 @@ const minutes = (n: number): number => n * 60_000;
 export default defineConfig({
   test: {
     disableConsoleIntercept: true,
-    reporters: process.env.CI
-      ? ['default', './test/support/summary-reporter.ts']
-      : ['default', './test/support/summary-reporter.ts'],
+    reporters: [
+      './test/support/failures-reporter.ts',
+      'default',
+      './test/support/summary-reporter.ts',
+    ],
     projects: [
       {
         extends: true,
