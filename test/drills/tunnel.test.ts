@@ -39,7 +39,7 @@ describe('openvpn', () => {
     await ground.run({
       name: 'openvpn killed',
       hurt: async () => {
-        await node.inClient(`kill -KILL ${before}`);
+        await node.changeClient(`kill -KILL ${before}`);
       },
       isBack: async () => (await openvpnPid(node)) !== before && (await isUp(node)),
       limitMs: 6000,
@@ -53,7 +53,7 @@ describe('openvpn', () => {
     await ground.run({
       name: 'openvpn frozen',
       hurt: async () => {
-        await node.inClient(`kill -STOP ${before}`);
+        await node.changeClient(`kill -STOP ${before}`);
       },
       isBack: async () => (await openvpnPid(node)) !== before && (await isUp(node)),
       limitMs: 20_000,
@@ -68,13 +68,13 @@ describe('the way to the VPN server', () => {
     await ground.run({
       name: 'tunnel cut, then open again',
       hurt: async () => {
-        await node.inClient(
+        await node.changeClient(
           `nft 'add table ip drill; add chain ip drill out { type filter hook output priority 10; }; add rule ip drill out ip daddr ${lab.vpn.serverAddress} drop; add chain ip drill in { type filter hook input priority 10; }; add rule ip drill in ip saddr ${lab.vpn.serverAddress} drop'`,
         );
         const cutAt = performance.now();
         await until('the node notices', 20_000, async () => !(await isUp(node)));
         expect(performance.now() - cutAt).toBeLessThan(stretched(NOTICE_LIMIT_MS));
-        await node.inClient("nft 'delete table ip drill'");
+        await node.changeClient("nft 'delete table ip drill'");
       },
       isBack: () => isUp(node),
       limitMs: 20_000,
@@ -145,7 +145,7 @@ it('comes back with another address, which the server and the peers learn', asyn
     const since = uptime();
     await writeAddress(lab.vpn, 1, address);
     // What openvpn does by itself when the server was silent for too long.
-    await node.inClient('kill -USR1 "$(cat /run/v6/openvpn.pid)"');
+    await node.changeClient('kill -USR1 "$(cat /run/v6/openvpn.pid)"');
     const known = async () => (await lab.world.ask('GET', `/node/${node.id}`)).ip;
     await until('the server knows the address', 10_000, known, (ip) => ip === address);
     const there = await lab.addressOf(ground.far, ground.near);

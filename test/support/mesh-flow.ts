@@ -106,7 +106,7 @@ export class MeshFlow {
   /** The container may be gone already. */
   async close(): Promise<void> {
     await this.#engine.containers
-      .exec(this.#container, ['/bin/sh', '-c', `kill -KILL -- -${this.#pid}`])
+      .exec(this.#container, ['/bin/sh', '-c', `kill -s KILL -- -${this.#pid}`])
       .catch(() => undefined);
     this.#stream.close();
   }

@@ -359,6 +359,13 @@ export class MeshNode {
     return this.#lab.shell(this.client, line);
   }
 
+  /** The same for a line that must succeed: what a test does to the VPN client, and must have done. */
+  async changeClient(line: string): Promise<void> {
+    const command = ['/bin/sh', '-c', line];
+    const { exitCode, output } = await this.#lab.engine.containers.exec(this.client, command);
+    if (exitCode !== 0) throw new Error(`${line} ended with ${exitCode}: ${output}`);
+  }
+
   /** The folder that an algorithm sees as /mnt/tmp. */
   temporary(run: number): string {
     const digits = String(run).padStart(9, '0');
