@@ -67,11 +67,12 @@ export async function startOurs({ folder, port, nodes, fromSources }: OursInput)
     ...seeded,
     addPorts: (task, perRun) => addPorts(path.join(dataDir, 'bench.sqlite'), task, perRun),
     memory: () => memoryOf([child.pid ?? 0]),
-    stop: () => stop(child),
+    stop: () => stopChild(child),
   };
 }
 
-async function stop(child: ChildProcess): Promise<void> {
+/** SIGTERM, and SIGKILL after 20 s; a child that has ended already, perhaps by a signal to all of the group, is no reason to wait. */
+export async function stopChild(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const exited = once(child, 'exit');
   child.kill('SIGTERM');

@@ -71,8 +71,7 @@ export async function benchTaskStart(input: BenchInput): Promise<BenchDocument> 
   } finally {
     ours.stop();
     theirs.stop();
-    await upstream.remove();
-    await world.stop();
+    await upstream.remove().finally(() => world.stop());
   }
 }
 

@@ -3,7 +3,7 @@ import path from 'node:path';
 import type { Engine } from '../../src/core/engine/engine.ts';
 import { TestNodeDaemon } from '../../test/support/test-node.ts';
 import { VPN_SUBNET, VpnLab, writeAddresses } from '../../test/support/vpn-lab.ts';
-import { startOurs } from '../ours.ts';
+import { startOurs, stopChild } from '../ours.ts';
 import { ask, type BenchNode, INPUT, type Peer } from '../peer.ts';
 
 export const SCOPE = 'demo-bench';
@@ -36,7 +36,10 @@ interface WorldInput {
 export async function openTaskWorld(input: WorldInput): Promise<TaskWorld> {
   const undo: (() => Promise<unknown>)[] = [];
   const stop = async (): Promise<void> => {
-    for (const step of undo.toReversed()) await step();
+    const failures: unknown[] = [];
+    for (const step of undo.toReversed())
+      await step().catch((error: unknown) => void failures.push(error));
+    if (failures.length > 0) throw new AggregateError(failures, 'Not all was removed.');
   };
   try {
     const lab = await VpnLab.open('bench');
@@ -59,11 +62,7 @@ export async function openTaskWorld(input: WorldInput): Promise<TaskWorld> {
       await node.clean();
       undo.push(() => node.clean());
       const child = await node.spawn();
-      undo.push(async () => {
-        const exited = new Promise((resolve) => child.once('exit', resolve));
-        child.kill('SIGTERM');
-        await exited;
-      });
+      undo.push(() => stopChild(child));
     }
     return { lab, peer, nodes, stop };
   } catch (error) {

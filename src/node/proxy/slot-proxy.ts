@@ -11,6 +11,7 @@ import { BodyBudget, type HeldBodies } from './body-budget.ts';
 import { type BodyWork, bodyWorkOf, decryptResults, encryptTask } from './encrypted-bodies.ts';
 import { type AddressSink, addressWorkOf, listedAddresses, notYet } from './listed-addresses.ts';
 import { isPublicRequest, tokenTaskOf, upstreamPath } from './request-check.ts';
+import { watchSockets } from './socket-watch.ts';
 
 /** The run that may call through a slot. */
 export interface ProxyCaller {
@@ -129,6 +130,19 @@ export class SlotProxy {
     server.close();
     await this.open(index);
     return true;
+  }
+
+  /** Tells when one of our sockets is removed, until the signal aborts: `mend` helps. A hint only. */
+  watch(onMissing: (hint: string) => void, signal: AbortSignal): void {
+    watchSockets({
+      folder: this.#folder,
+      signal,
+      isMissing: async (name) => {
+        const index = Number(/^slot-(\d+)\.sock$/.exec(name)?.[1] ?? -1);
+        return this.#servers.has(index) && !(await isSocket(this.socketOf(index)));
+      },
+      onMissing: (name) => onMissing(`the socket ${name} of the proxy is gone`),
+    });
   }
 
   /** From now on only this run may call through the slot. */

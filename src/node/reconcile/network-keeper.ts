@@ -6,6 +6,7 @@ import type { DaemonNetworkChecks } from '../../core/protocol/daemon.ts';
 import type { NodeHostRules } from '../host-rules/node-rules.ts';
 import type { HostFirewall } from '../interfaces/host-firewall.ts';
 import type { VpnClient } from '../interfaces/vpn-client.ts';
+import type { SlotProxy } from '../proxy/slot-proxy.ts';
 import type { OwnNetworks } from '../slots/own-networks.ts';
 import type { SlotOwner } from '../slots/slot-plan.ts';
 import type { SlotPool } from '../slots/slot-pool.ts';
@@ -21,10 +22,12 @@ export interface NetworkParts {
   readonly owner: SlotOwner;
   readonly networks: OwnNetworks;
   readonly slots: Pick<SlotPool, 'reconcile'>;
+  readonly proxy: Pick<SlotProxy, 'watch'>;
   readonly vpn: Pick<VpnClient, 'reconcile' | 'onTunnelChange' | 'onDisturbance'>;
   readonly hostRules: Pick<NodeHostRules, 'reconcile'>;
 }
 
+const SLOTS = 'the slots';
 const VPN_CLIENT = 'the VPN client';
 const HOST_RULES = 'the host rules';
 
@@ -46,7 +49,7 @@ export class NetworkKeeper {
       // The networks first: the VPN client is connected to them.
       checks: [
         { name: 'the uplink network', run: () => checkUplink(engine.networks, networks) },
-        { name: 'the slots', run: () => slots.reconcile() },
+        { name: SLOTS, run: () => slots.reconcile() },
         { name: VPN_CLIENT, run: () => vpn.reconcile() },
         { name: HOST_RULES, run: () => hostRules.reconcile() },
       ],
@@ -54,12 +57,13 @@ export class NetworkKeeper {
   }
 
   start(): void {
-    const { vpn, firewall } = this.#parts;
+    const { vpn, firewall, proxy } = this.#parts;
     const { signal } = this.#life;
     const reconciler = this.#reconciler;
     vpn.onTunnelChange(({ kind }) => reconciler.request(`the tunnel is ${kind}`));
     // Runs that come and go disturb the client as well: the networks need not be looked at for that.
     vpn.onDisturbance((hint, urgency) => reconciler.request(hint, urgency, VPN_CLIENT));
+    proxy.watch((hint) => reconciler.request(hint, 'now', SLOTS), signal);
     // A busy host changes its rules with every container of others.
     firewall.watch((hint) => reconciler.request(hint, 'now', HOST_RULES), signal);
     this.#running = Promise.all([

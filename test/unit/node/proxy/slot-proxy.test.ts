@@ -2,12 +2,14 @@ import { lstat, mkdir, mkdtemp, readFile, rm, stat, symlink, writeFile } from 'n
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { V6Error } from '../../../../src/core/errors.ts';
 import { silentLogger } from '../../../../src/core/logger.ts';
 import type { UpstreamRequest } from '../../../../src/node/interfaces/proxy-upstream.ts';
 import { hashToken, SlotProxy } from '../../../../src/node/proxy/slot-proxy.ts';
 import { tokenFor } from '../../../fakes/coordinator.ts';
+import { until } from '../../../support/wait.ts';
 
 interface Seen extends Omit<UpstreamRequest, 'body' | 'signal'> {
   readonly text: string;
@@ -98,6 +100,25 @@ describe('the proxy of a slot', () => {
     expect((await ask('GET', '/task/17', { token: tokenFor(17) })).status).toBe(200);
     expect(await proxy.mend(0)).toBe(false);
     expect(await proxy.mend(7)).toBe(false);
+  });
+
+  it('tells that a socket is gone, once, and nothing of one that it closed or replaced itself', async () => {
+    const hints: string[] = [];
+    const end = new AbortController();
+    proxy.watch((hint) => hints.push(hint), end.signal);
+    await rm(proxy.socketOf(0));
+    await until('the loss is told', 5000, () => hints.length > 0);
+    await proxy.mend(0);
+    await proxy.open(1);
+    await proxy.close(1);
+    await writeFile(proxy.socketOf(5), 'of nobody');
+    await rm(proxy.socketOf(5));
+    await sleep(500);
+    expect(hints).toEqual(['the socket slot-0.sock of the proxy is gone']);
+    end.abort();
+    await rm(proxy.socketOf(0));
+    await sleep(500);
+    expect(hints).toHaveLength(1);
   });
 
   it('passes a request of its run on, whole, and the answer with its true status back', async () => {
