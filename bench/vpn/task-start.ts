@@ -71,7 +71,11 @@ export async function benchTaskStart(input: BenchInput): Promise<BenchDocument> 
   } finally {
     ours.stop();
     theirs.stop();
-    await upstream.remove().finally(() => world.stop());
+    try {
+      await upstream.remove();
+    } finally {
+      await world.stop();
+    }
   }
 }
 

@@ -13,7 +13,7 @@ import { until } from '../support/wait.ts';
  * A life of the certificates so short that five renewals fit into a test: each is due at 57 to 67 % of it, and the rest of the
  * life is what an attempt may take. Three minutes or ninety days go the same way.
  */
-const LIFE_SECONDS = 45;
+const LIFE_SECONDS = 30;
 const RENEWALS = 5;
 /** The shortest that a tunnel that is made anew may take is its handshake; TCP asks again after 0.2, 0.6 and 1.4 s. */
 const LONGEST_GAP_MS = 5000;
