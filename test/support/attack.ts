@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { createSocket, type Socket } from 'node:dgram';
 import { createServer, type Server } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { execa } from 'execa';
 import { expect, it } from 'vitest';
 import { connectEngine } from '../../src/adapters/docker/engine.ts';
@@ -15,15 +16,19 @@ export type Attempt = readonly [
   control: () => Promise<boolean>,
 ];
 
-/** Times that a control is tried: a datagram is lost now and then where many probes run side by side. */
-const CONTROL_TRIES = 3;
+/** Times that a control is tried: where many probes run side by side a datagram is lost now and then, and an answer is late. */
+const CONTROL_TRIES = 6;
+/** Before each further try, longer by this each time, ms. */
+const CONTROL_PAUSE_MS = 300;
 
 /** A test for each line; they run side by side, so that time-outs add up less. */
 export function refuses(attempts: readonly Attempt[]): void {
   it.concurrent.each(attempts)('refuses %s', async (_what, attempt, control) => {
     let gotThrough = false;
-    for (let tries = 0; tries < CONTROL_TRIES && !gotThrough; tries += 1)
+    for (let tries = 0; tries < CONTROL_TRIES && !gotThrough; tries += 1) {
+      await sleep(tries * CONTROL_PAUSE_MS);
       gotThrough = await control();
+    }
     expect(gotThrough, 'the control gets through').toBe(true);
     expect(await attempt(), 'the attempt gets through').toBe(false);
   });
@@ -53,7 +58,7 @@ async function say(container: string, address: string, witness?: Witness): Promi
   const word = newWord();
   // Twice, because socat misses a datagram that comes while it makes the process for another one.
   const words = `{ printf ${word}; sleep 0.3; printf ${word}; }`;
-  const line = `${words} | socat -t 0.7 -T 2 - '${address}' 2>/dev/null`;
+  const line = `${words} | socat -t 1.5 -T 3 - '${address}' 2>/dev/null`;
   if ((await shell(container, line)).includes(word)) return true;
   return witness !== undefined && (await witness.heard(word));
 }

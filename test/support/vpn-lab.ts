@@ -287,7 +287,7 @@ export class VpnLab {
     word = 'marker',
   ): Promise<string> {
     const address = protocol === 'tcp' ? `TCP:${to},connect-timeout=2` : `UDP:${to}`;
-    return this.shell(container, `printf ${word} | socat -t 0.5 -T 2 - ${address} 2>/dev/null`);
+    return this.shell(container, `printf ${word} | socat -t 2 -T 3 - ${address} 2>/dev/null`);
   }
 
   async remove(): Promise<void> {
