@@ -91,7 +91,7 @@ const withTask = (change: Record<string, unknown>) => (one: Record<string, unkno
   ...one,
   task: { ...(isRecord(one.task) ? one.task : {}), ...change },
 });
-const lied = (limitMs = 25_000) => until('the lie is told', limitMs, () => relay.lies > 0);
+const lied = (limitMs = 60_000) => until('the lie is told', limitMs, () => relay.lies > 0);
 
 describe('a coordination server that lies to a node', () => {
   beforeAll(async () => {
@@ -141,7 +141,7 @@ describe('a coordination server that lies to a node', () => {
     );
     await lied();
     // The control: what is an address of the VPN does get in, so these lists are what the rules are made of.
-    const text = await until('the true part is in', 25_000, sets, (all) =>
+    const text = await until('the true part is in', 90_000, sets, (all) =>
       all.includes('10.202.0.98'),
     );
     for (const address of STRANGERS) expect(text).not.toContain(address);
@@ -157,10 +157,10 @@ describe('a coordination server that lies to a node', () => {
     }));
     relay.lie(inFamily((honest) => many.map((one) => ({ ...honest, ...one }))));
     await lied();
-    const text = await until('many are in', 30_000, sets, (all) => all.includes('10.202.101.'));
+    const text = await until('many are in', 90_000, sets, (all) => all.includes('10.202.101.'));
     expect(text.split(',').length).toBeLessThan(MOST);
     relay.beHonest();
-    await until('they are out again', 30_000, sets, (all) => !all.includes('10.202.101.'));
+    await until('they are out again', 90_000, sets, (all) => !all.includes('10.202.101.'));
   });
 
   it('opens no way by the addresses that it gives to an algorithm', async () => {
