@@ -23,8 +23,8 @@ import type { Presence } from '../services/presence.ts';
 import type { Recovery } from '../services/recovery.ts';
 import type { Sessions } from '../services/sessions.ts';
 import type { VpnService } from '../services/vpn.ts';
+import type { Certificate } from './certificate.ts';
 import type { Render } from './render.ts';
-import type { Certificate } from './transport.ts';
 
 export type App = FastifyInstance<
   RawServerDefault,

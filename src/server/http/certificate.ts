@@ -3,7 +3,12 @@ import { readFileSync, statSync } from 'node:fs';
 import type { TransportSettings } from '../../core/config/server-transport.ts';
 import { isV6Error, V6Error } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
-import type { Certificate } from './transport.ts';
+
+/** A certificate with its chain, and its private key, both PEM. */
+export interface Certificate {
+  readonly cert: string;
+  readonly key: string;
+}
 
 type Files = NonNullable<TransportSettings['tls']>;
 

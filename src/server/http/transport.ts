@@ -5,13 +5,8 @@ import type { FastifyRequest, FastifyServerOptions } from 'fastify';
 import type { TransportSettings } from '../../core/config/server-transport.ts';
 import { V6Error } from '../../core/errors.ts';
 import type { App } from './app-types.ts';
+import type { Certificate } from './certificate.ts';
 import { isSecure, networkList } from './connection.ts';
-
-/** A certificate with its chain, and its private key, both PEM. */
-export interface Certificate {
-  readonly cert: string;
-  readonly key: string;
-}
 
 /** Whole headers, in ms: who sends them byte by byte holds a connection no longer. */
 const HEADERS_TIMEOUT_MS = 20_000;
