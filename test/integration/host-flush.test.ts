@@ -122,3 +122,71 @@ describe('a host whose rules are flushed, as a restart of nftables does', () => 
     expect(await host('nft list tables')).not.toContain('v6');
   });
 });
+
+describe('a host with iptables-legacy that drops what is forwarded', () => {
+  let lab: PrivateEngine;
+  let firewall: HostFirewall;
+
+  const userChain = async (): Promise<string> => {
+    const { stdout } = await lab.exec([
+      '/bin/sh',
+      '-c',
+      'iptables -S DOCKER-USER; iptables -S V6-FORWARD',
+    ]);
+    return stdout;
+  };
+
+  beforeAll(async () => {
+    const image = await vpnImage(await connectEngine());
+    lab = await startPrivateEngine({ iptables: 'legacy' });
+    await lab.load([image]);
+    const engine = await connectEngine({ socketPath: lab.socket });
+    await lab.exec(['iptables', '-I', 'DOCKER-USER', '-j', 'DROP']);
+    const container = new HostContainer({ engine, image, scope: 'user', node: 'flush' });
+    firewall = createHostFirewall({ engine, container, clock: systemClock });
+  });
+
+  afterAll(async () => {
+    await firewall?.close();
+    await lab?.[Symbol.asyncDispose]();
+  });
+
+  it('has its accept rules back seconds after somebody took them away', async () => {
+    await firewall.apply(WANTED);
+    const wanted = await userChain();
+    expect(wanted).toContain('-j V6-FORWARD\n');
+    expect(wanted).toContain('--physdev-is-bridged');
+    const life = new AbortController();
+    const hints: string[] = [];
+    const failures: unknown[] = [];
+    firewall.watch((hint) => {
+      hints.push(hint);
+      firewall.reconcile(WANTED).catch((error: unknown) => failures.push(error));
+    }, life.signal);
+    try {
+      // It has looked once, and sleeps.
+      await until('the watch looks', 5000, async () =>
+        (await lab.exec(['ps', '-eo', 'args'])).stdout.includes('\nsleep 2\n'),
+      );
+      for (const damage of [
+        ['-D', 'DOCKER-USER', '1'],
+        ['-F', 'V6-FORWARD'],
+      ]) {
+        await lab.exec(['iptables', ...damage]);
+        expect(await userChain()).not.toBe(wanted);
+        await until(
+          `${damage.join(' ')} is repaired`,
+          REPAIR_LIMIT_MS,
+          userChain,
+          (now) => now === wanted,
+        );
+      }
+      expect(hints).toContain('the host’s rules of iptables-legacy were changed');
+      expect(failures).toEqual([]);
+    } finally {
+      life.abort();
+    }
+    await firewall.undo(WANTED.owner);
+    expect(await userChain()).not.toContain('V6-FORWARD');
+  });
+});

@@ -22,13 +22,26 @@ const NEAR_US =
 /** Printed after the changes of one transaction. */
 const AUTHOR = /^# new generation \d+ by process (\d+) \(([^)]*)\)/;
 
-/**
- * Ends with its standard input, so that a lost stream leaves no process behind: nft itself would notice only at the next event.
- */
-const PROGRAM =
-  'exec 3<&0; nft monitor & m=$!; { cat <&3 >/dev/null; kill "$m"; } & wait "$m"; kill "$!" 2>/dev/null';
+/** iptables-legacy tells nobody: where it has tables, what may concern us is compared this often, s. */
+const LEGACY_EVERY_S = 2;
+/** Printed when that differs. */
+const LEGACY_CHANGED = 'legacy changed';
 
-/** Follows what nft says of changes to the host's rules; iptables-nft is nft as well. */
+/**
+ * Ends with its standard input, so that a lost stream leaves no process behind: nft itself would notice only at the next event. A
+ * table that the kernel does not have is not asked for, since that would make it; without NET_RAW the tool says nothing.
+ */
+const PROGRAM = [
+  'exec 3<&0',
+  'nft monitor & m=$!',
+  'rules() { for t in filter nat; do grep -qsx "$t" /proc/net/ip_tables_names && iptables-legacy-save -t "$t" 2>/dev/null; done; }',
+  "near() { rules | grep -e V6-FORWARD -e DOCKER-USER -e '^:FORWARD' -e '^-A POSTROUTING' | sed 's/ \\[.*//'; }",
+  `(last=$(near); while sleep ${LEGACY_EVERY_S}; do { read -r _ </proc/net/ip_tables_names; } 2>/dev/null || continue; now=$(near); [ "$now" = "$last" ] || echo "${LEGACY_CHANGED}"; last=$now; done) & l=$!`,
+  '{ cat <&3 >/dev/null; kill "$m" "$l"; } &',
+  'wait "$m"; kill "$!" "$l" 2>/dev/null',
+].join('\n');
+
+/** Follows what nft says of changes to the host's rules; iptables-nft is nft as well, iptables-legacy is looked at. */
 export class HostWatch {
   readonly #deps: HostWatchDeps;
   #author: { readonly name: string; readonly atMs: number } | undefined;
@@ -79,6 +92,10 @@ export class HostWatch {
   }
 
   #read(line: string, hints: Hints): void {
+    if (line === LEGACY_CHANGED) {
+      hints.add('the host’s rules of iptables-legacy were changed');
+      return;
+    }
     const [, process, program] = AUTHOR.exec(line) ?? [];
     if (process === undefined) {
       this.#isNear ||= NEAR_US.test(line);

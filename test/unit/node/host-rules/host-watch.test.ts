@@ -65,6 +65,16 @@ describe('the watch over the host’s rules', () => {
     life.abort();
   });
 
+  it('tells of changes of iptables-legacy, whose author nobody knows', async () => {
+    const { opened, hints, watch, life } = monitor();
+    await until('the watch looks', 1000, () => opened.length === 1);
+    opened[0]?.say('legacy changed');
+    await until('the hint comes', 1000, () => hints.length > 0);
+    expect(hints).toEqual(['the host’s rules of iptables-legacy were changed']);
+    expect(watch.lastAuthor()).toBeUndefined();
+    life.abort();
+  });
+
   it('hears what concerns us and not what the engine does for other networks', async () => {
     const { opened, hints, life } = monitor();
     await until('the watch looks', 1000, () => opened.length === 1);
