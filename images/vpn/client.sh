@@ -203,14 +203,18 @@ survey() {
   ip -o -4 addr show dev tun0 2>/dev/null || echo "no device"
 }
 
-# forget ADDRESS: what was refused to an algorithm is no news of the next run at its address.
+# forget ADDRESS: what was refused to an algorithm is no news of the next run at its address, and its ports are no longer there.
 forget() {
-  for set in refused_in refused_out; do
-    nft list set inet v6client "$set" | tr ',={}' '\n\n\n\n' | awk -v address="$1" -v set="$set" '
-      $2 == "." && $4 == "." && $6 == "." && ($1 == address || $3 == address) {
-        print "delete element inet v6client " set " { " $1 " . " $3 " . " $5 " . " $7 " }"
-      }'
-  done | while read -r command; do nft "$command" 2>/dev/null || :; done
+  {
+    for set in refused_in refused_out; do
+      nft list set inet v6client "$set" | tr ',={}' '\n\n\n\n' | awk -v address="$1" -v set="$set" '
+        $2 == "." && $4 == "." && $6 == "." && ($1 == address || $3 == address) {
+          print "delete element inet v6client " set " { " $1 " . " $3 " . " $5 " . " $7 " }"
+        }'
+    done
+    nft list map inet v6client resumed | tr ',={}' '\n\n\n\n' | awk -v address="$1" '
+      $1 == address && $2 == "." { print "delete element inet v6client resumed { " $1 " . " $3 " }" }'
+  } | while read -r command; do nft "$command" 2>/dev/null || :; done
 }
 
 # cut: end the flows that the lines on standard input name, SOURCE DESTINATION [PROTOCOL PORT]: who opened them, where they lead
@@ -220,13 +224,15 @@ cut() {
     $0 == "=" { isFlow = 1; next }
     !isFlow { wanted[$0] = 1; next }
     {
-      sources = 0; ports = 0
+      sources = 0; ports = 0; isResumed = 0
       for (i = 1; i <= NF; i++) {
         if ($i ~ /^src=/ && ++sources <= 2) source[sources] = substr($i, 5)
         if ($i ~ /^sport=/ && ++ports <= 2) port[ports] = substr($i, 7)
+        if ($i == "mark=1") isResumed = 1
       }
-      pair = source[1] " " source[2]
-      if (pair in wanted || (pair " " $1 " " port[2]) in wanted) print pair " " $1 " " port[2]
+      pair = isResumed ? source[2] " " source[1] : source[1] " " source[2]
+      target = pair " " $1 " " (isResumed ? port[1] : port[2])
+      if (pair in wanted || target in wanted) print source[1] " " source[2] " " $1 " " port[2]
     }' | sort -u | while read -r source destination protocol port; do
     conntrack -D -s "$source" -r "$destination" -p "$protocol" --reply-port-src "$port" >/dev/null 2>&1 || :
   done

@@ -31,6 +31,7 @@ port_elements() {
   while read -r protocol tunnel address port rest; do
     is_protocol "$protocol" && is_port "$tunnel" && is_address "$address" && is_port "$port" && [ -z "$rest" ] || continue
     echo "add element inet v6client ports { $protocol . $tunnel : $address . $port }"
+    [ "$protocol" = udp ] || echo "add element inet v6client resumed { $address . $port : $tunnel }"
   done
 }
 

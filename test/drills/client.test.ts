@@ -1,9 +1,11 @@
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, it } from 'vitest';
-import { DrillGround } from '../support/drill.ts';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { DrillGround, recordDrill, stretched } from '../support/drill.ts';
+import { uptime } from '../support/mesh-flow.ts';
 import { MeshLab, type MeshNode } from '../support/mesh-lab.ts';
+import { until } from '../support/wait.ts';
 
 /** What the issue allows for a client that was killed with 16 slots attached, ms. */
 const CLIENT_LIMIT_MS = 5000;
@@ -60,6 +62,28 @@ describe('the container of the VPN client', () => {
       });
     });
   }
+
+  it('lets the end that accepted a connection speak first when it is back', async () => {
+    // Opened by the other node; from there nothing is sent any more.
+    const feed = await lab.openFlow(ground.far, ground.near, 'feed');
+    try {
+      const before = await startedAt();
+      const since = uptime();
+      await lab.docker('kill', node.client);
+      await until('the client is back', stretched(CLIENT_LIMIT_MS), () => isNewAndWhole(before));
+      await until('the tunnel is back', stretched(CLIENT_LIMIT_MS), isUp);
+      // The end that speaks tries again after 0.2, 0.4 … 3.2 s.
+      await feed.beatAfter(uptime(), stretched(8000));
+      const { isOpen, longestGapMs } = feed.seen(since);
+      expect(isOpen).toBe(true);
+      await recordDrill({
+        drill: 'VPN client killed, only the accepting end sends',
+        recoveryMs: longestGapMs,
+      });
+    } finally {
+      await feed.close();
+    }
+  });
 
   it('is brought back when somebody paused it and went away', async () => {
     await ground.run({

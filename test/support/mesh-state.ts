@@ -243,12 +243,12 @@ const withoutDevice = (line: string): string =>
     .replaceAll('\\', '')
     .trim();
 
-/** Rules and elements; without counters, and without the sets that record what was refused. */
+/** Rules and elements; without counters, and without what is recorded for a time: what was refused, and ports at a client's start. */
 export function normalizeTable(text: string): string[] {
   const flat = text
     .replaceAll(/counter packets \d+ bytes \d+/g, 'counter')
     .replaceAll(/,\s+/g, ', ')
-    .replaceAll(/\n\tset refused_[\s\S]*?\n\t\}/g, '');
+    .replaceAll(/\n\t(?:set refused_|map resumed)[\s\S]*?\n\t\}/g, '');
   return flat
     .split('\n')
     .flatMap((line) => {
