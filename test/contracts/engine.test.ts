@@ -107,6 +107,24 @@ describe.each([
     expect(await networks.find('v6z-contract-0')).toBeUndefined();
   });
 
+  it('makes a network once for several who ask at the same time, and it works', async () => {
+    const { networks, containers } = subject.engine;
+    for (let round = 0; round < 5; round += 1) {
+      const indices = [0, 1, 2, 3];
+      const made = await Promise.all(
+        [...indices, ...indices, ...indices].map((index) => networks.ensure(slotNetwork(index))),
+      );
+      expect(new Set(made.map(({ name }) => name)).size).toBe(indices.length);
+      const { networkMode: _mode, ...base } = spec(`together-${round}`, 'sleep 60');
+      const joined = indices.map((index) => ({ name: `v6z-contract-${index}` }));
+      const id = await containers.create({ ...base, networks: joined });
+      // A network whose bridge is gone keeps the container from starting.
+      await containers.start(id);
+      await containers.remove(id);
+      for (const { name } of joined) await networks.remove(name);
+    }
+  });
+
   it('joins several networks with fixed addresses before the start', async () => {
     const { networks, containers } = subject.engine;
     await networks.ensure(slotNetwork(0));

@@ -154,8 +154,11 @@ describe('a Python node at our server', { timeout: TEST_TIMEOUT_MS }, () => {
     await online(north, node);
     const heard = listen(server.port, rootToken, 'polling');
     sockets.push(heard);
-    const { body } = await rest('GET', `/node/${north.node}`);
-    expect(body.config).toContainEqual({ key: 'database_labels', value: 'ages' });
+    // It sends them once it is online.
+    await until('its databases are known', LIMIT_MS, async () => {
+      const { body } = await rest('GET', `/node/${north.node}`);
+      return JSON.stringify(body.config).includes('{"key":"database_labels","value":"ages"}');
+    });
 
     const echo = await task(north, 'echo', { args: [1], kwargs: { a: 'é' } });
     expect(await resultOf(north, echo)).toEqual({ args: [1], kwargs: { a: 'é' } });

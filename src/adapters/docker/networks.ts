@@ -64,6 +64,8 @@ function differences(info: NetworkInspectInfo, spec: NetworkSpec): string[] {
 /** Networks of one engine. */
 export class DockerNetworks implements Networks {
   readonly #docker: Docker;
+  /** The last `ensure` of each name that has not come to its end. */
+  readonly #making = new Map<string, Promise<NetworkState>>();
 
   constructor(docker: Docker) {
     this.#docker = docker;
@@ -72,6 +74,20 @@ export class DockerNetworks implements Networks {
   async ensure(spec: NetworkSpec): Promise<NetworkState> {
     if (spec.bridge.length > 15)
       throw new RangeError(`bridge name longer than 15 characters: ${spec.bridge}`);
+    // One after the other: the engine refuses the second while it makes the first, which is not listed yet then, and its bridge
+    // would be taken for what the refusal left.
+    const last = this.#making.get(spec.name);
+    const make = (): Promise<NetworkState> => this.#ensure(spec);
+    const turn = last === undefined ? make() : last.then(make, make);
+    this.#making.set(spec.name, turn);
+    try {
+      return await turn;
+    } finally {
+      if (this.#making.get(spec.name) === turn) this.#making.delete(spec.name);
+    }
+  }
+
+  async #ensure(spec: NetworkSpec): Promise<NetworkState> {
     const action = `create the network ${spec.name} (${spec.subnet})`;
     const present = await request(action, () => this.#inspect(spec.name));
     if (present) return sameOrConflict(present, spec);
