@@ -4,6 +4,7 @@ import type { NetworkInspectInfo } from 'dockerode';
 import type { NetworkSpec, NetworkState, Networks } from '../../core/engine/engine.ts';
 import { V6Error } from '../../core/errors.ts';
 import type { Cidr, Ipv4 } from '../../core/net/ipv4.ts';
+import { createTurns } from '../../core/turns.ts';
 import { endpointConfig } from './container-spec.ts';
 import { hasStatus, reasonOf, request, translateEngineError } from './errors.ts';
 
@@ -64,8 +65,7 @@ function differences(info: NetworkInspectInfo, spec: NetworkSpec): string[] {
 /** Networks of one engine. */
 export class DockerNetworks implements Networks {
   readonly #docker: Docker;
-  /** The last `ensure` of each name that has not come to its end. */
-  readonly #making = new Map<string, Promise<NetworkState>>();
+  readonly #inTurn = createTurns();
 
   constructor(docker: Docker) {
     this.#docker = docker;
@@ -76,15 +76,7 @@ export class DockerNetworks implements Networks {
       throw new RangeError(`bridge name longer than 15 characters: ${spec.bridge}`);
     // One after the other: the engine refuses the second while it makes the first, which is not listed yet then, and its bridge
     // would be taken for what the refusal left.
-    const last = this.#making.get(spec.name);
-    const make = (): Promise<NetworkState> => this.#ensure(spec);
-    const turn = last === undefined ? make() : last.then(make, make);
-    this.#making.set(spec.name, turn);
-    try {
-      return await turn;
-    } finally {
-      if (this.#making.get(spec.name) === turn) this.#making.delete(spec.name);
-    }
+    return this.#inTurn(spec.name, () => this.#ensure(spec));
   }
 
   async #ensure(spec: NetworkSpec): Promise<NetworkState> {
