@@ -25,6 +25,11 @@ const WANTED: HostRules = {
 const REPAIR_LIMIT_MS = 10_000;
 const PLACE = 'v6-test-flush-client';
 
+function firewallOn(engine: Engine, image: string): HostFirewall {
+  const container = new HostContainer({ engine, image, scope: 'user', node: 'flush' });
+  return createHostFirewall({ engine, container, clock: systemClock });
+}
+
 describe('a host whose rules are flushed, as a restart of nftables does', () => {
   let lab: PrivateEngine;
   let engine: Engine;
@@ -75,8 +80,7 @@ describe('a host whose rules are flushed, as a restart of nftables does', () => 
       capabilities: ['NET_RAW'],
     });
     await engine.containers.start(place);
-    const container = new HostContainer({ engine, image, scope: 'user', node: 'flush' });
-    firewall = createHostFirewall({ engine, container, clock: systemClock });
+    firewall = firewallOn(engine, image);
   });
 
   afterAll(async () => {
@@ -142,8 +146,7 @@ describe('a host with iptables-legacy that drops what is forwarded', () => {
     await lab.load([image]);
     const engine = await connectEngine({ socketPath: lab.socket });
     await lab.exec(['iptables', '-I', 'DOCKER-USER', '-j', 'DROP']);
-    const container = new HostContainer({ engine, image, scope: 'user', node: 'flush' });
-    firewall = createHostFirewall({ engine, container, clock: systemClock });
+    firewall = firewallOn(engine, image);
   });
 
   afterAll(async () => {
