@@ -144,7 +144,7 @@ vpn_kill() { vpn_replace; }
 # clean INDEX GATEWAY/LENGTH CLIENT LINK ADDRESS: leave nothing of the run that had this slot: no flow, no open call to the proxy.
 clean() {
   release "$1"
-  flush "$5"
+  flush "$5" || return 1
   forget "$5"
   claims "$1" "$2" "$3" "$4" && listening "$1" "$2" "$3" "$4"
 }
@@ -156,11 +156,24 @@ only_shell() {
   echo "$$" >"$V6_RUN/shell.pid"
 }
 
+# end_flows FILTER …: conntrack gives up, with the rest still there, at an entry that is gone when it comes to delete it: again,
+# until it has come to the end of its list.
+end_flows() {
+  n=0
+  while [ "$n" -lt 100 ]; do
+    said=$(conntrack -D "$@" 2>&1 >/dev/null) || :
+    case "$said" in *" flow entries have been deleted"*) return 0 ;; esac
+    n=$((n + 1))
+  done
+  log "flows could not be ended: ${said##*: }"
+  return 1
+}
+
 # flush ADDRESS: cut all flows from and to an algorithm.
 flush() {
-  conntrack -D -s "$1" >/dev/null 2>&1 &
-  conntrack -D -r "$1" >/dev/null 2>&1 || true
-  wait "$!" || true
+  end_flows -s "$1" &
+  end_flows -r "$1" || { wait "$!"; return 1; }
+  wait "$!"
 }
 
 # load_rules: the whole table anew, with the commands of nft on standard input, in one transaction: there is no moment without
@@ -220,7 +233,8 @@ forget() {
 # cut: end the flows that the lines on standard input name, SOURCE DESTINATION [PROTOCOL PORT]: who opened them, where they lead
 # behind the map, and the port there.
 cut() {
-  { cat; echo =; conntrack -L 2>/dev/null; } | awk '
+  flows=$(conntrack -L 2>/dev/null) || { log "the flows could not be listed"; return 1; }
+  { cat; echo =; echo "$flows"; } | awk '
     $0 == "=" { isFlow = 1; next }
     !isFlow { wanted[$0] = 1; next }
     {
@@ -234,6 +248,6 @@ cut() {
       target = pair " " $1 " " (isResumed ? port[1] : port[2])
       if (pair in wanted || target in wanted) print source[1] " " source[2] " " $1 " " port[2]
     }' | sort -u | while read -r source destination protocol port; do
-    conntrack -D -s "$source" -r "$destination" -p "$protocol" --reply-port-src "$port" >/dev/null 2>&1 || :
+    end_flows -s "$source" -r "$destination" -p "$protocol" --reply-port-src "$port" || return 1
   done
 }

@@ -107,6 +107,23 @@ describe('a tunnel between two VPN clients', () => {
     await flow.close();
   });
 
+  it('ends all flows of an algorithm, also while others of them end by themselves', async () => {
+    // As many as the algorithm has called itself (found by both walks through the table) and as peers have called it.
+    const add =
+      'conntrack -I -p tcp --timeout 100 --state ESTABLISHED -d 192.0.2.9 --dport 49152 --reply-port-src 8888';
+    const reversed = (from: string, to: string, port: string) =>
+      `${add} -s ${from} --sport ${port} -r 192.0.2.1 -q ${to} --reply-port-dst ${port}`;
+    const lines = [
+      '. /usr/local/lib/v6/client.sh',
+      'for round in 1 2 3 4 5 6; do',
+      `for i in 10 11 12 13 14 15 16 17; do ${reversed('192.0.2.1', '192.0.2.2', '200$i')}; ${reversed('192.0.2.5', '192.0.2.5', '300$i')}; done >/dev/null 2>&1`,
+      'conntrack -L -r 192.0.2.1 2>/dev/null | wc -l; flush 192.0.2.1; conntrack -L -r 192.0.2.1 2>/dev/null | wc -l',
+      'done',
+    ];
+    const counts = await lab.shell(b.container, lines.join('\n'));
+    expect(counts.trim().split('\n')).toEqual(Array.from({ length: 6 }, () => ['16', '0']).flat());
+  });
+
   it('never opens a port that is not registered', async () => {
     const ports = [PORT + 1, 8080, 8888];
     const answers = await Promise.all(

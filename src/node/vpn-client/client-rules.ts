@@ -128,7 +128,8 @@ export class ClientRules {
     const rules = [...compareRules(survey), ...compareVpn(survey, this.#deps.vpnSubnet)];
     const elements = rules.length > 0 ? [] : compareElements(survey.elements, wanted);
     if (routes.length > 0) await this.#deps.run(() => routeCommand(survey.tunnel, address));
-    if (rules.length > 0 || elements.length > 0) {
+    // Flows that could not be ended when their run did are not seen as a difference.
+    if (rules.length > 0 || elements.length > 0 || this.#cutting() !== '') {
       // What somebody opened has been used, perhaps.
       const cuts = cutsOf(survey.elements, wanted);
       this.#cuts = [...this.#cuts, ...cuts];
