@@ -279,6 +279,26 @@ describe(`an engine whose firewall is nftables (${isRealNftablesEngine ? 'a real
     expect((await plan()).conflicts).toEqual([]);
   });
 
+  it('keeps a guard that a later version of v6 put there, until that does not guard any more', async () => {
+    const guard = async (): Promise<string> => lab.host('nft list table inet v6guard');
+    const later = 'iifname "v6z*" udp dport 9 counter packets 0 bytes 0 drop comment "v6 later"';
+    await lab.host(
+      `nft 'delete element inet v6guard revision { 1 }; add element inet v6guard revision { 2 }; add rule inet v6guard to_host ${later}'`,
+    );
+    expect(await plan()).toMatchObject({ isUpToDate: true });
+    expect(changed(await apply('beta'))).toEqual(['add guard-owner']);
+    expect(await guard()).toMatch(/"v6 user\/beta"[^]*"v6 later"/);
+    expect(await plan('beta')).toMatchObject({ isUpToDate: true });
+    expect(changed(await undo('beta'))).toEqual(['remove guard-owner']);
+    expect(await guard()).toContain('"v6 later"');
+    expect(await guard()).not.toContain('beta');
+    // The later one is gone, and somebody flushed what it left.
+    await lab.host('nft flush chain inet v6guard through');
+    expect(changed(await apply())).toEqual(['add guard']);
+    expect(await guard()).toMatch(/elements = \{ 0x0+1 \}/);
+    expect(await guard()).not.toContain('"v6 later"');
+  });
+
   it('is as it was after undo', async () => {
     expect((await undo()).backend).toBe('nftables');
     expect(await lab.rules()).toEqual(before);

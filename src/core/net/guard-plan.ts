@@ -3,9 +3,11 @@ import {
   type GuardOwners,
   guardFaults,
   guardOwners,
+  isOfLaterVersion,
   ownerElement,
   remoteElements,
   renderGuard,
+  renderShare,
 } from './guard.ts';
 import type { HostChange } from './host-rules.ts';
 import type { HostState } from './host-state.ts';
@@ -21,9 +23,13 @@ export function planGuard({ nft }: HostState, { owner, wanted }: Aim): PlanPart 
   if (wanted === undefined) owners.delete(owner);
   else owners.set(owner, wanted.localRemotes);
   const faults = guardFaults(nft, owners);
+  const batch =
+    owners.size > 0 && isOfLaterVersion(nft)
+      ? renderShare(owner, present, owners)
+      : renderGuard(owners);
   return {
     changes: guardChanges({ owner, present, owners, isSound: isSound(nft, present) }),
-    writes: faults.length === 0 ? [] : [{ tool: 'nft', batch: renderGuard(owners) }],
+    writes: faults.length === 0 ? [] : [{ tool: 'nft', batch }],
     faults: faults.map((fault) => `${GUARD_TABLE}: ${fault}`),
   };
 }

@@ -6,6 +6,13 @@ import { type FilterRule, type Match, ruleKey, type Verdict } from './packet-fil
 /** The table on the host. All nodes of one host share it. */
 export const GUARD_TABLE = 'inet v6guard';
 
+/**
+ * Which form of the guard this is; raised with every change of its chains, their rules or the sets they look into. Where nodes of
+ * several versions share a host, the guard of the highest stands, and the others keep their own elements in it: otherwise each
+ * would put its own in the place of the other's without end. So `revision`, `owners` and `remotes_…` are of this form for ever.
+ */
+export const GUARD_REVISION = 1;
+
 /** Who needs the guard, each with the remotes that this host serves for it. The table itself is where this is kept. */
 export type GuardOwners = ReadonlyMap<string, readonly HostRemote[]>;
 
@@ -109,6 +116,8 @@ export function renderGuard(owners: GuardOwners): string {
   return lines([
     ...fresh,
     `add table ${GUARD_TABLE}`,
+    `add set ${GUARD_TABLE} revision { type mark; }`,
+    `add element ${GUARD_TABLE} revision { ${GUARD_REVISION} }`,
     `add set ${GUARD_TABLE} owners { type mark; }`,
     ...[...owners.keys()].map(
       (owner) => `add element ${GUARD_TABLE} owners { ${ownerElement(owner)} }`,
@@ -127,6 +136,25 @@ export function renderGuard(owners: GuardOwners): string {
   ]);
 }
 
+/**
+ * One owner's elements and no more, for a guard of a higher revision. The rule for a first remote comes from the node whose guard it
+ * is, which sees the change at once. Throws V6_FIREWALL_APPLY for words that cannot be.
+ */
+export function renderShare(owner: string, before: GuardOwners, after: GuardOwners): string {
+  const set = `${GUARD_TABLE} ${remoteSet(owner)}`;
+  const remotes = remoteElements(after.get(owner) ?? []);
+  const mark = `${GUARD_TABLE} owners { 0x${ownerMark(owner)} }`;
+  return lines([
+    // With other words to it, an element that is there cannot be added.
+    ...(before.has(owner) ? [`delete element ${mark}`] : []),
+    ...(after.has(owner) ? [`add element ${GUARD_TABLE} owners { ${ownerElement(owner)} }`] : []),
+    ...(remotes.length > 0 ? [`add set ${set} { type ${REMOTE_TYPE}; }`] : []),
+    // A set that a rule looks into cannot go; an empty one lets nobody through.
+    ...(remotes.length + (before.get(owner) ?? []).length > 0 ? [`flush set ${set}`] : []),
+    ...(remotes.length > 0 ? [`add element ${set} { ${remotes.join(', ')} }`] : []),
+  ]);
+}
+
 const lines = (list: readonly string[]): string => list.map((line) => `${line}\n`).join('');
 
 /** The element that says whose the guard is. */
@@ -140,6 +168,21 @@ export function remoteElements(remotes: readonly HostRemote[]): readonly string[
 function remoteElement(remote: HostRemote): string {
   const { address, protocol, port } = checkRemote(remote);
   return `${address} . ${protocol} . ${port}`;
+}
+
+/** True when a later version of v6 has put its guard there, and it does what any guard must. */
+export function isOfLaterVersion({ sets, tables }: NftListing): boolean {
+  const revision = Number(sets.get(`${GUARD_TABLE} revision`)?.elements[0]?.value);
+  const chains = tables.get(GUARD_TABLE)?.chains;
+  return (
+    revision > GUARD_REVISION &&
+    guardChains(new Map()).every(({ name, hook }) => {
+      const found = chains?.get(name);
+      return (
+        found?.base?.hook === hook && found.rules.some(({ verdict }) => verdict.kind === 'drop')
+      );
+    })
+  );
 }
 
 /** The owners in what `nft -j list table inet v6guard` printed. */
@@ -167,7 +210,16 @@ export function guardFaults(listing: NftListing, owners: GuardOwners): readonly 
   const table = listing.tables.get(GUARD_TABLE);
   if (table === undefined) return owners.size === 0 ? [] : [`there is no table ${GUARD_TABLE}`];
   if (owners.size === 0) return [`table ${GUARD_TABLE} has no owner`];
-  return [...chainFaults(listing, owners), ...setFaults(listing, owners)];
+  return isOfLaterVersion(listing)
+    ? setFaults(listing, owners)
+    : [...revisionFaults(listing), ...chainFaults(listing, owners), ...setFaults(listing, owners)];
+}
+
+function revisionFaults({ sets }: NftListing): readonly string[] {
+  const found = (sets.get(`${GUARD_TABLE} revision`)?.elements ?? []).map(({ value }) => value);
+  return found.join() === String(GUARD_REVISION)
+    ? []
+    : [`its revision is ${found.join(' and ') || 'missing'} and not ${GUARD_REVISION}`];
 }
 
 function chainFaults({ tables }: NftListing, owners: GuardOwners): readonly string[] {

@@ -1,6 +1,12 @@
 import { readFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
-import { guardFaults, guardOwners, renderGuard } from '../../../../src/core/net/guard.ts';
+import {
+  guardFaults,
+  guardOwners,
+  ownerMark,
+  renderGuard,
+  renderShare,
+} from '../../../../src/core/net/guard.ts';
 import type { HostRemote } from '../../../../src/core/net/host-rules.ts';
 import { parseNft } from '../../../../src/core/net/nft-json.ts';
 
@@ -21,6 +27,8 @@ describe('the guard as text', () => {
 
   /** Printed by nft 1.0.6, with handles left out. */
   const printed = () => readFile(new URL('../../../golden/guard.json', import.meta.url), 'utf8');
+  const laterVersion = async () =>
+    (await printed()).replace(/(?<="revision"[^]*?"elem": \[\s*)1/, '2');
   const listing = async () => parseNft(await printed());
   const held = new Map([
     ['user/alpha', [remote, { ...remote, port: 443, protocol: 'tcp' } as const]],
@@ -56,6 +64,28 @@ describe('the guard as text', () => {
     ],
   ])('finds %s', async (_, change, fault) => {
     expect(guardFaults(parseNft(change(await printed())), held)).toContain(fault);
+  });
+
+  it('leaves the guard of a later version to that, and adds its own elements', async () => {
+    const nft = parseNft(await laterVersion());
+    expect(guardFaults(nft, held)).toEqual([]);
+    const share = (owner: string, remotes: readonly HostRemote[] | undefined) =>
+      renderShare(
+        owner,
+        guardOwners(nft),
+        new Map(remotes === undefined ? [] : [[owner, remotes]]),
+      );
+    expect(share('user/new', [])).toBe(
+      `add element inet v6guard owners { 0x${ownerMark('user/new')} comment "v6 user/new" }\n`,
+    );
+    expect(share('user/alpha', undefined)).toBe(
+      'delete element inet v6guard owners { 0x8e7f4b79 }\nflush set inet v6guard remotes_8e7f4b79\n',
+    );
+  });
+
+  it('puts its own in the place of a later one that does not guard', async () => {
+    const harmless = (await laterVersion()).replaceAll('"drop": null', '"accept": null');
+    expect(guardFaults(parseNft(harmless), held)).toContain('its revision is 2 and not 1');
   });
 
   it.each(['alpha', 'user/"; flush ruleset', 'user/a b', `user/${'a'.repeat(100)}`])(
