@@ -221,7 +221,15 @@ function createSlots(
   const { networks, containers } = deps.engine;
   teardown.add('proxy', () => deps.proxy.closeAll());
   const slots = new SlotPool(
-    { ...deps, networks, containers, vpn, listeners: deps.proxy, onDamage },
+    {
+      ...deps,
+      networks,
+      containers,
+      vpn,
+      listeners: deps.proxy,
+      hostLinks: () => deps.firewall.links(),
+      onDamage,
+    },
     { ...owner, range, spare: deps.config.spareSlots },
   );
   undoWithEngine(input, 'slots', () => slots.close());

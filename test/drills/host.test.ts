@@ -102,6 +102,20 @@ describe('the networks of slots', () => {
     });
   });
 
+  it('are made again when the bridge of one was deleted, with the run that has it', async () => {
+    const { bridge } = await lab.slotOf(ground.near);
+    await ground.run({
+      name: 'bridge of a running slot deleted',
+      hurt: async () => {
+        await execa('ip', ['link', 'delete', bridge]);
+      },
+      isBack: async () =>
+        (await execa('ip', ['link', 'show', bridge], { reject: false })).exitCode === 0,
+      limitMs: 5000,
+      gapMs: 12_000,
+    });
+  });
+
   it('are made again when a spare one was removed', async () => {
     const [spare = ''] = await spareNetworks();
     await ground.run({

@@ -1,7 +1,11 @@
 import { type ErrorCode, V6Error } from '../../src/core/errors.ts';
 import type { HostFirewallView, HostPlan, HostRules } from '../../src/core/net/host-rules.ts';
 import type { Drift } from '../../src/node/interfaces/drift.ts';
-import type { HostFirewall, HostRulesRecord } from '../../src/node/interfaces/host-firewall.ts';
+import type {
+  HostFirewall,
+  HostPart,
+  HostRulesRecord,
+} from '../../src/node/interfaces/host-firewall.ts';
 
 /** The firewall of a host in memory: who has rules there, and which. */
 export class FakeHostFirewall implements HostFirewall {
@@ -12,7 +16,7 @@ export class FakeHostFirewall implements HostFirewall {
   record: HostRulesRecord | undefined;
   /** Owners in the order in which `reconcile` was called. */
   readonly checks: string[] = [];
-  #onChange: ((hint: string) => void) | undefined;
+  #onChange: ((hint: string, of: HostPart) => void) | undefined;
 
   async inspect(): Promise<HostFirewallView> {
     const owners = [...this.owners.keys()];
@@ -54,14 +58,19 @@ export class FakeHostFirewall implements HostFirewall {
     return [{ what: 'rules on the host', found: 'none', wanted: 'those of the node' }];
   }
 
-  watch(onChange: (hint: string) => void): void {
+  /** The networks of a fake engine have no devices on any host. */
+  async links(): Promise<undefined> {
+    return undefined;
+  }
+
+  watch(onChange: (hint: string, of: HostPart) => void): void {
     this.#onChange = onChange;
   }
 
   /** Somebody flushes the host's rules. */
   flush(): void {
     this.owners.clear();
-    this.#onChange?.('the host’s rules were changed by a test');
+    this.#onChange?.('the host’s rules were changed by a test', 'rules');
   }
 
   async recorded(): Promise<HostRulesRecord | undefined> {

@@ -116,6 +116,7 @@ export class NodeWorld {
         containers: this.engine.containers,
         vpn: this.vpn,
         listeners: proxy,
+        hostLinks: async () => undefined,
       },
       { scope: 'user', node: 'alpha', range: RANGE, spare: settings.spareSlots },
     );

@@ -1,5 +1,6 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { execa } from 'execa';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { readListeningPorts } from '../../src/adapters/host/listening-ports.ts';
 import { createDaemonClient } from '../../src/adapters/http/daemon-client.ts';
@@ -171,6 +172,30 @@ describe('a node without VPN', () => {
     const before = await alpha.held();
     await expect(create().start()).rejects.toMatchObject({ code: 'V6_NODE_ALREADY_RUNNING' });
     expect(await alpha.held()).toEqual(before);
+  });
+
+  it('has its uplink and its slots again when somebody deletes their bridges', async () => {
+    const alpha = create();
+    const daemon = await alpha.start();
+    const held = await alpha.held();
+    const both = [names.uplink(SCOPE, 'alpha'), names.slot(SCOPE, 'alpha', 0)];
+    const state = async () => Promise.all(both.map((name) => engine.networks.find(name)));
+    const before = await state();
+    for (const network of before)
+      await execa('ip', ['link', 'delete', network?.bridge ?? ''], { timeout: 5000 });
+    const isWhole = async (): Promise<boolean> => {
+      const links = (await execa('ip', ['-o', 'link'])).stdout;
+      const now = await state();
+      const isAsBefore = (at: number) =>
+        JSON.stringify(now[at]?.containers) === JSON.stringify(before[at]?.containers);
+      return now.every((network, at) => links.includes(`${network?.bridge}:`) && isAsBefore(at));
+    };
+    await until('bridges and members are as before', 15_000, isWhole);
+    const run = await start('version');
+    expect(await ended(run)).toMatchObject({ status: 'completed' });
+    expect(daemon.status().network?.failing).toEqual([]);
+    // The slot that the run had is cleaned, and one more than the spare ones stays for a while.
+    expect(await alpha.held()).toEqual(expect.arrayContaining([...held]));
   });
 
   it('has a code for a refused key and for an absent server, and leaves nothing', async () => {

@@ -17,6 +17,7 @@ import type { Aim, HostWrite } from '../../core/net/plan-part.ts';
 import type { Drift } from '../interfaces/drift.ts';
 import type {
   HostFirewall,
+  HostPart,
   HostRulesRecord,
   HostRulesRecords,
 } from '../interfaces/host-firewall.ts';
@@ -102,8 +103,18 @@ class ContainerHostFirewall implements HostFirewall {
     }));
   }
 
-  watch(onChange: (hint: string) => void, signal: AbortSignal): void {
+  watch(onChange: (hint: string, of: HostPart) => void, signal: AbortSignal): void {
     this.#watch.start(onChange, signal);
+  }
+
+  async links(): Promise<ReadonlySet<string> | undefined> {
+    try {
+      const names = await this.#shell.session((run) => run('ls /sys/class/net'));
+      return new Set(names.split('\n'));
+    } catch {
+      // The check of the rules, which asks in the same way, tells why.
+      return undefined;
+    }
   }
 
   async recorded(): Promise<HostRulesRecord | undefined> {

@@ -1,5 +1,7 @@
 import type { Clock } from '../../core/clock.ts';
 import type { Engine } from '../../core/engine/engine.ts';
+import { BRIDGE_PREFIX } from '../../core/labels.ts';
+import type { HostPart } from '../interfaces/host-firewall.ts';
 import type { HostContainer } from './host-container.ts';
 
 export interface HostWatchDeps {
@@ -15,6 +17,11 @@ const BURST_LIMIT_MS = 300;
 const RETRY_MS = 1000;
 /** How long the author of a change is held to be that of what is found. */
 const AUTHOR_MS = 10_000;
+
+/** As `ip -o monitor link` prints the end of a bridge of ours. */
+const BRIDGE_GONE = new RegExp(
+  `^Deleted \\d+: ((?:${BRIDGE_PREFIX.uplink}|${BRIDGE_PREFIX.slot})[^:@]*):`,
+);
 
 /** What of all changes on a host may concern us: our table and chain, the engine's chain for users, new chains at our hooks. */
 const NEAR_US =
@@ -37,11 +44,18 @@ const PROGRAM = [
   'rules() { for t in filter nat; do grep -qsx "$t" /proc/net/ip_tables_names && iptables-legacy-save -t "$t" 2>/dev/null; done; }',
   "near() { rules | grep -e V6-FORWARD -e DOCKER-USER -e '^:FORWARD' -e '^-A POSTROUTING' | sed 's/ \\[.*//'; }",
   `(last=$(near); while sleep ${LEGACY_EVERY_S}; do { read -r _ </proc/net/ip_tables_names; } 2>/dev/null || continue; now=$(near); [ "$now" = "$last" ] || echo "${LEGACY_CHANGED}"; last=$now; done) & l=$!`,
-  '{ cat <&3 >/dev/null; kill "$m" "$l"; } &',
-  'wait "$m"; kill "$!" "$l" 2>/dev/null',
+  'ip -o monitor link & b=$!',
+  '{ cat <&3 >/dev/null; kill "$m" "$l" "$b"; } &',
+  'wait "$m"; kill "$!" "$l" "$b" 2>/dev/null',
 ].join('\n');
 
-/** Follows what nft says of changes to the host's rules; iptables-nft is nft as well, iptables-legacy is looked at. */
+/** Where a change is told to. */
+type Told = Readonly<Record<HostPart, Hints>>;
+
+/**
+ * Follows what nft says of changes to the host's rules; iptables-nft is nft as well, iptables-legacy is looked at. And what the
+ * kernel says of bridges that go.
+ */
 export class HostWatch {
   readonly #deps: HostWatchDeps;
   #author: { readonly name: string; readonly atMs: number } | undefined;
@@ -59,12 +73,15 @@ export class HostWatch {
     return isFresh ? this.#author?.name : undefined;
   }
 
-  start(onChange: (hint: string) => void, signal: AbortSignal): void {
-    const hints = new Hints(onChange, signal);
-    void this.#follow(hints, signal);
+  start(onChange: (hint: string, of: HostPart) => void, signal: AbortSignal): void {
+    const told: Told = {
+      rules: new Hints((hint) => onChange(hint, 'rules'), signal),
+      bridges: new Hints((hint) => onChange(hint, 'bridges'), signal),
+    };
+    void this.#follow(told, signal);
   }
 
-  async #follow(hints: Hints, signal: AbortSignal): Promise<void> {
+  async #follow(told: Told, signal: AbortSignal): Promise<void> {
     const { containers } = this.#deps.engine;
     for (let isFirst = true; !signal.aborted; isFirst = false) {
       try {
@@ -76,14 +93,14 @@ export class HostWatch {
         const close = (): void => stream.close();
         signal.addEventListener('abort', close, { once: true });
         // What happened while nobody looked is not told again.
-        if (!isFirst) hints.add('the watch over the host’s rules goes on');
+        if (!isFirst) told.rules.add('the watch over the host’s rules goes on');
         try {
-          for await (const line of stream.lines) this.#read(line, hints);
+          for await (const line of stream.lines) this.#read(line, told);
         } finally {
           signal.removeEventListener('abort', close);
         }
         // Who looks now brings a container back that was removed.
-        if (!signal.aborted) hints.add('the watch over the host’s rules was interrupted');
+        if (!signal.aborted) told.rules.add('the watch over the host’s rules was interrupted');
       } catch {
         // The container or the engine is away: whoever checks by time brings the container back.
       }
@@ -91,9 +108,14 @@ export class HostWatch {
     }
   }
 
-  #read(line: string, hints: Hints): void {
+  #read(line: string, { rules, bridges }: Told): void {
+    const [, bridge] = BRIDGE_GONE.exec(line) ?? [];
+    if (bridge !== undefined) {
+      bridges.add(`the bridge ${bridge} went`);
+      return;
+    }
     if (line === LEGACY_CHANGED) {
-      hints.add('the host’s rules of iptables-legacy were changed');
+      rules.add('the host’s rules of iptables-legacy were changed');
       return;
     }
     const [, process, program] = AUTHOR.exec(line) ?? [];
@@ -105,7 +127,7 @@ export class HostWatch {
     this.#isNear = false;
     const name = `${program} (process ${process})`;
     this.#author = { name, atMs: this.#deps.clock.now().getTime() };
-    hints.add(`the host’s rules were changed by ${name}`);
+    rules.add(`the host’s rules were changed by ${name}`);
   }
 }
 

@@ -27,15 +27,19 @@ export interface HostFirewall {
   /** Repairs what differs from `wanted` and tells it; without differences nothing is written. Throws V6_FIREWALL_READ. */
   reconcile(wanted: HostRules): Promise<readonly Drift[]>;
   /**
-   * Calls `onChange` soon after the host's rules changed near ours, until the signal aborts: a hint, not a proof. Bursts are one
-   * call; our own changes may cause one. Nothing on hosts whose rules cannot be watched (iptables-legacy): check by time there.
+   * Calls `onChange` soon after the host's rules changed near ours, or a bridge of ours went, until the signal aborts: a hint, not a
+   * proof. Bursts are one call; our own changes may cause one.
    */
-  watch(onChange: (hint: string) => void, signal: AbortSignal): void;
+  watch(onChange: (hint: string, of: HostPart) => void, signal: AbortSignal): void;
+  /** Names of the host's network devices; undefined when the host cannot be asked now. */
+  links(): Promise<ReadonlySet<string> | undefined>;
   /** What this node wrote down that it put on the host, in this life or the one before; undefined: nothing. */
   recorded(): Promise<HostRulesRecord | undefined>;
   /** Lets go of the container that all this runs in; the rules stay. */
   close(): Promise<void>;
 }
+
+export type HostPart = 'rules' | 'bridges';
 
 /** What a node has put on its host, as it wrote it down before it did; in its data folder. */
 export interface HostRulesRecord {

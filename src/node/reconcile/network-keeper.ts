@@ -18,7 +18,7 @@ export interface NetworkParts {
   readonly engine: Engine;
   readonly clock: Clock;
   readonly logger: Logger;
-  readonly firewall: Pick<HostFirewall, 'watch'>;
+  readonly firewall: Pick<HostFirewall, 'watch' | 'links'>;
   readonly owner: SlotOwner;
   readonly networks: OwnNetworks;
   readonly slots: Pick<SlotPool, 'reconcile'>;
@@ -27,6 +27,7 @@ export interface NetworkParts {
   readonly hostRules: Pick<NodeHostRules, 'reconcile'>;
 }
 
+const UPLINK = 'the uplink network';
 const SLOTS = 'the slots';
 const VPN_CLIENT = 'the VPN client';
 const HOST_RULES = 'the host rules';
@@ -41,14 +42,17 @@ export class NetworkKeeper {
 
   constructor(parts: NetworkParts) {
     this.#parts = parts;
-    const { engine, networks, slots, vpn, hostRules, owner } = parts;
+    const { engine, networks, slots, vpn, firewall, hostRules, owner } = parts;
     this.#watch = new EngineWatch(parts, owner);
     this.#reconciler = new Reconciler({
       ...parts,
       explain: (drift) => this.#watch.explain(drift),
       // The networks first: the VPN client is connected to them.
       checks: [
-        { name: 'the uplink network', run: () => checkUplink(engine.networks, networks) },
+        {
+          name: UPLINK,
+          run: () => checkUplink(engine.networks, () => firewall.links(), networks),
+        },
         { name: SLOTS, run: () => slots.reconcile() },
         { name: VPN_CLIENT, run: () => vpn.reconcile() },
         { name: HOST_RULES, run: () => hostRules.reconcile() },
@@ -65,7 +69,11 @@ export class NetworkKeeper {
     vpn.onDisturbance((hint, urgency) => reconciler.request(hint, urgency, VPN_CLIENT));
     proxy.watch((hint) => reconciler.request(hint, 'now', SLOTS), signal);
     // A busy host changes its rules with every container of others.
-    firewall.watch((hint) => reconciler.request(hint, 'now', HOST_RULES), signal);
+    firewall.watch((hint, of) => {
+      // A bridge that is made anew has lost what was connected to it.
+      if (of === 'bridges') reconciler.request(hint);
+      else reconciler.request(hint, 'now', HOST_RULES);
+    }, signal);
     this.#running = Promise.all([
       reconciler.run(signal),
       this.#watch.run(

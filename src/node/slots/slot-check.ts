@@ -8,17 +8,21 @@ import { isV6Error, toV6Error } from '../../core/errors.ts';
 import { LABEL, names } from '../../core/labels.ts';
 import type { Slot } from '../../core/vpn/slot.ts';
 import type { Drift } from '../interfaces/drift.ts';
+import { bridgeless, type HostLinks } from './host-links.ts';
 import { type SlotOwner, slotNetwork } from './slot-plan.ts';
 
 export interface SlotCheckDeps {
   readonly networks: Pick<Networks, 'ensure' | 'list' | 'remove' | 'connect' | 'disconnect'>;
   readonly containers: Pick<Containers, 'list'>;
+  readonly hostLinks: HostLinks;
 }
 
 /** The engine's view of all slots of a node, read once for a check. */
 export interface SlotsView {
   /** By name. */
   readonly networks: ReadonlyMap<string, NetworkState>;
+  /** Names of those whose bridge somebody else deleted: the engine does not notice. */
+  readonly withoutBridge: ReadonlySet<string>;
   /** By run; only those that run. */
   readonly algorithms: ReadonlyMap<number, ContainerState>;
 }
@@ -30,8 +34,11 @@ export async function viewSlots(deps: SlotCheckDeps, owner: SlotOwner): Promise<
     deps.networks.list({ [LABEL.kind]: 'slot', ...labels }),
     deps.containers.list({ [LABEL.kind]: 'algorithm', ...labels }),
   ]);
+  // Asked last: a network that is listed had its bridge before.
+  const withoutBridge = await bridgeless(networks, deps.hostLinks);
   return {
     networks: new Map(networks.map((network) => [network.name, network])),
+    withoutBridge: new Set(withoutBridge.map(({ name }) => name)),
     algorithms: new Map(
       algorithms
         .filter(({ state }) => state === 'running' || state === 'paused')
@@ -53,7 +60,7 @@ export async function checkSlotNetwork(
 ): Promise<readonly Drift[]> {
   const { slot, run: runBefore } = use;
   const drift: Drift[] = [];
-  const network = await restoreNetwork(deps, owner, slot, view.networks.get(slot.network), drift);
+  const network = await restoreNetwork(deps, owner, slot, view, drift);
   const { run } = use;
   // A run came or went while the engine answered: nobody can say now who is a stranger.
   if (network === undefined || run !== runBefore) return drift;
@@ -77,11 +84,22 @@ async function restoreNetwork(
   deps: SlotCheckDeps,
   owner: SlotOwner,
   slot: Slot,
-  found: NetworkState | undefined,
+  { networks, withoutBridge }: SlotsView,
   drift: Drift[],
 ): Promise<NetworkState | undefined> {
   const spec = slotNetwork(owner, slot);
   const what = `slot network ${slot.network}`;
+  const found = networks.get(slot.network);
+  let made: NetworkState | undefined;
+  const makeAnew = async (): Promise<void> => {
+    await deps.networks.remove(slot.network);
+    made = await deps.networks.ensure(spec);
+  };
+  if (withoutBridge.has(slot.network)) {
+    const told = { what, found: `without its bridge ${slot.bridge}`, wanted: slot.subnet };
+    await repair(drift, told, makeAnew);
+    return made;
+  }
   try {
     const state = await deps.networks.ensure(spec);
     if (found === undefined) drift.push({ what, found: 'missing', wanted: slot.subnet });
@@ -96,11 +114,7 @@ async function restoreNetwork(
       drift.push({ ...told, failure: toV6Error(error) });
       return undefined;
     }
-    let made: NetworkState | undefined;
-    await repair(drift, told, async () => {
-      await deps.networks.remove(slot.network);
-      made = await deps.networks.ensure(spec);
-    });
+    await repair(drift, told, makeAnew);
     return made;
   }
 }

@@ -5,6 +5,7 @@ import { names } from '../../core/labels.ts';
 import type { Slot } from '../../core/vpn/slot.ts';
 import type { Drift } from '../interfaces/drift.ts';
 import type { VpnClient } from '../interfaces/vpn-client.ts';
+import type { HostLinks } from './host-links.ts';
 import { checkSlotNetwork, viewSlots } from './slot-check.ts';
 import { SlotMaker, type SlotMakerDeps, type SlotMakerOptions } from './slot-maker.ts';
 import { slotCapacity, slotNetwork } from './slot-plan.ts';
@@ -16,6 +17,7 @@ export interface SlotPoolDeps extends SlotMakerDeps {
   >;
   readonly containers: Pick<Containers, 'list'>;
   readonly vpn: Pick<VpnClient, 'attachSlot' | 'detachSlot' | 'cleanSlot'>;
+  readonly hostLinks: HostLinks;
   readonly clock: Clock;
   /** Told when a spare slot turned out to be damaged: a check of all of them is due. */
   readonly onDamage?: (what: string) => void;

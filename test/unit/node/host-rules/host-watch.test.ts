@@ -38,8 +38,12 @@ function monitor() {
   const watch = new HostWatch({ engine: { containers }, container, clock: systemClock });
   const life = new AbortController();
   const hints: string[] = [];
-  watch.start((hint) => hints.push(hint), life.signal);
-  return { opened, watch, hints, life };
+  const parts: string[] = [];
+  watch.start((hint, of) => {
+    hints.push(hint);
+    parts.push(of);
+  }, life.signal);
+  return { opened, watch, hints, parts, life };
 }
 
 /** As printed by nft 1.0.6. */
@@ -72,6 +76,19 @@ describe('the watch over the host’s rules', () => {
     await until('the hint comes', 1000, () => hints.length > 0);
     expect(hints).toEqual(['the host’s rules of iptables-legacy were changed']);
     expect(watch.lastAuthor()).toBeUndefined();
+    life.abort();
+  });
+
+  it('tells of bridges of ours that go, and of no other device', async () => {
+    const { opened, hints, parts, life } = monitor();
+    await until('the watch looks', 1000, () => opened.length === 1);
+    const rest = '<NO-CARRIER,BROADCAST,MULTICAST,UP> mtu 1500 qdisc noqueue state DOWN';
+    for (const link of ['veth1@if3', 'br-0123456789ab', 'v6x0', 'v6z0123456789a'])
+      opened[0]?.say(`Deleted 12: ${link}: ${rest}`);
+    opened[0]?.say(`13: v6a0123456789a: ${rest}`);
+    await until('the hint comes', 1000, () => hints.length > 0);
+    expect(hints).toEqual(['the bridge v6z0123456789a went']);
+    expect(parts).toEqual(['bridges']);
     life.abort();
   });
 

@@ -17,6 +17,7 @@ const makePool = (spare = 1, engine = new FakeEngine({ images: ['echo:1'] })) =>
   const proxy = new FakeProxy();
   const clock = new ManualClock();
   const damages: string[] = [];
+  const host: { links: ReadonlySet<string> | undefined } = { links: undefined };
   const deps = {
     networks: vpn.seenIn(engine.networks),
     containers: engine.containers,
@@ -24,6 +25,7 @@ const makePool = (spare = 1, engine = new FakeEngine({ images: ['echo:1'] })) =>
     listeners: proxy,
     clock,
     logger: silentLogger,
+    hostLinks: async () => host.links,
     onDamage: (what: string) => damages.push(what),
   };
   const pool = new SlotPool(deps, { ...owner, range, spare });
@@ -45,7 +47,7 @@ const makePool = (spare = 1, engine = new FakeEngine({ images: ['echo:1'] })) =>
     await engine.containers.start(id);
     return { slot, name: names.algorithm('alpha', run) };
   };
-  return { engine, vpn, proxy, clock, pool, prepare, startRun, damages };
+  return { engine, vpn, proxy, clock, pool, prepare, startRun, damages, host };
 };
 
 describe('a slot', () => {
@@ -195,6 +197,27 @@ describe('the pool', () => {
     });
     expect(pool.uses()).toContainEqual({ slot, run: 7 });
     expect(await pool.reconcile()).toEqual([]);
+  });
+
+  it('makes a network again whose bridge somebody deleted, with its algorithm in it', async () => {
+    const { pool, engine, prepare, startRun, host } = makePool(0);
+    await prepare();
+    const { slot, name } = await startRun(7);
+    const before = await engine.networks.find(slot.network);
+    host.links = new Set(['lo', slot.bridge]);
+    expect(await pool.reconcile()).toEqual([]);
+    host.links = new Set(['lo']);
+    expect(await pool.reconcile()).toMatchObject([
+      {
+        what: `slot network ${slot.network}`,
+        found: `without its bridge ${slot.bridge}`,
+        wanted: slot.subnet,
+      },
+      { what: `algorithm ${name} in the slot network ${slot.network}` },
+    ]);
+    const after = await engine.networks.find(slot.network);
+    expect(after?.id).not.toBe(before?.id);
+    expect(after?.containers).toMatchObject({ [name]: slot.algorithm });
   });
 
   it('puts a stranger out of a slot', async () => {
