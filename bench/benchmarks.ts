@@ -19,6 +19,8 @@ export interface BenchInput {
   readonly rounds: number;
   readonly seconds: number;
   readonly fromSources: boolean;
+  /** Of drills: only tests whose name holds this text. */
+  readonly only: string | undefined;
   /** Somebody wants it to end: what it made goes all the same. */
   readonly signal: AbortSignal;
   /** Tells the progress. */

@@ -9,6 +9,7 @@ import { type BenchInput, benchAddresses, benchFanout, benchLogin } from './benc
 import type { BenchDocument } from './document.ts';
 import { findPython } from './python-peer.ts';
 import { renderText } from './render.ts';
+import { benchDrills } from './vpn/drills.ts';
 import { benchPorts } from './vpn/ports.ts';
 import { benchTaskStart } from './vpn/task-start.ts';
 import { benchThroughput } from './vpn/throughput.ts';
@@ -26,6 +27,7 @@ const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   fanout: { run: benchFanout, rounds: 10, isOfServer: true },
   login: { run: benchLogin, rounds: 1, isOfServer: true },
   ports: { run: benchPorts, rounds: 15, isOfServer: false },
+  drills: { run: benchDrills, rounds: 3, isOfServer: false },
   'task-start': { run: benchTaskStart, rounds: 20, isOfServer: false },
   throughput: { run: benchThroughput, rounds: 11, isOfServer: false },
 };
@@ -35,7 +37,7 @@ const USAGE = `npm run bench -- ${Object.keys(BENCHMARKS).join('|')} [options]
   --json            one JSON document
   --sources         run the server from its sources and not from the bundle
   --rounds N        measurements of each kind; default: fanout 10 (Python: a third), ports 15
-                    (upstream: a fifth), task-start 20, throughput 11
+                    (upstream: a fifth), task-start 20, throughput 11, drills 3
 
 of the server:
   --python VENV     folder of the Python packages: used when they are there, else made; default: not measured
@@ -43,7 +45,8 @@ of the server:
   --nodes K         nodes of fanout and login; default 1000
   --seconds S       per measurement of addresses; default 10 (Python: a few requests, each takes seconds)
 
-ports, task-start and throughput need root and a container engine with tun.
+of the data plane, which need root and a container engine with tun:
+  --only TEXT       only those drills whose test has TEXT in its name
 `;
 
 async function main(argv: readonly string[]): Promise<void> {
@@ -55,6 +58,7 @@ async function main(argv: readonly string[]): Promise<void> {
       python: { type: 'string' },
       nodes: { type: 'string', default: '1000' },
       rounds: { type: 'string' },
+      only: { type: 'string' },
       seconds: { type: 'string', default: '10' },
       sources: { type: 'boolean', default: false },
     },
@@ -86,6 +90,7 @@ async function main(argv: readonly string[]): Promise<void> {
       rounds: Number(values.rounds ?? benchmark.rounds),
       seconds: Number(values.seconds),
       fromSources: values.sources,
+      only: values.only,
       signal: end.signal,
       said,
     });

@@ -96,3 +96,15 @@ it(
   },
   LIMIT_MS,
 );
+
+it(
+  'drills are measured beside their limits, one or all',
+  async () => {
+    const only = 'is started again when it was killed';
+    const { figures, goals } = await bench('drills', '--rounds', '1', '--only', only);
+    const spread = { n: 1, p50: expect.any(Number) as number };
+    expect(figures).toMatchObject([{ drill: 'openvpn killed', repaired: spread, silence: spread }]);
+    expect(goals).toMatchObject([{ limit: 6000 }, { limit: 8000 }]);
+  },
+  LIMIT_MS,
+);

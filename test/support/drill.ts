@@ -1,14 +1,13 @@
 import { appendFile } from 'node:fs/promises';
-import { availableParallelism, loadavg, tmpdir } from 'node:os';
-import path from 'node:path';
+import { availableParallelism, loadavg } from 'node:os';
 import { expect } from 'vitest';
 import { type MeshFlow, uptime } from './mesh-flow.ts';
 import type { MeshLab, MeshRun, MeshTask } from './mesh-lab.ts';
 import { leaks, type MeshState } from './mesh-state.ts';
 import { until } from './wait.ts';
 
-/** One line per drill: name, recovery and longest gap in ms. docs/recovery.md has medians of it. */
-export const DRILL_RECORD = path.join(tmpdir(), 'v6-drills.jsonl');
+/** A file that gets one line of JSON per drill; `npm run bench -- drills` reads it. Default: none is kept. */
+const RECORD = process.env.V6_DRILL_RECORD;
 /** How long rules, files and the server may take to be as they were once packets pass again, ms. */
 const SETTLE_MS = 8000;
 /** Characters of a node's log in a failure. */
@@ -47,9 +46,15 @@ export interface Drill {
   readonly allowed?: (leak: string) => boolean;
 }
 
-export interface DrillOutcome {
+/** What was measured, beside the limits of a machine that does nothing else. */
+export interface DrillRecord {
+  readonly drill: string;
   readonly recoveryMs: number;
-  readonly gapMs: number;
+  /** Undefined where the drill is of something that has no limit. */
+  readonly limitMs?: number;
+  /** The longest silence of a connection of the task that was hurt. */
+  readonly gapMs?: number;
+  readonly gapLimitMs?: number;
 }
 
 /**
@@ -122,7 +127,7 @@ export class DrillGround {
     return (await this.lab.shell(from.container, line)) === 'marker';
   }
 
-  async run(drill: Drill): Promise<DrillOutcome> {
+  async run(drill: Drill): Promise<void> {
     await until(`all is well before: ${drill.name}`, stretched(SETTLE_MS), () => this.passes());
     await this.#untilQuiet();
     const before = await this.lab.snapshot();
@@ -132,12 +137,16 @@ export class DrillGround {
     await this.#until(back, since, async () => (await drill.isBack?.()) ?? true);
     const backMs = (uptime() - since) * 1000;
     await this.#until(drill, since, () => this.passes());
-    const recoveryMs = Math.round(drill.isBack === undefined ? (uptime() - since) * 1000 : backMs);
+    const recoveryMs = drill.isBack === undefined ? (uptime() - since) * 1000 : backMs;
     await this.expectFlows(since, drill);
     await this.expectSame(before, drill.allowed);
-    const { longestGapMs: gapMs } = this.#flows.own.seen(since);
-    await appendFile(DRILL_RECORD, `${JSON.stringify({ drill: drill.name, recoveryMs, gapMs })}\n`);
-    return { recoveryMs, gapMs };
+    await recordDrill({
+      drill: drill.name,
+      recoveryMs,
+      limitMs: drill.isBack === undefined ? drill.limitMs : back.limitMs,
+      gapMs: this.#flows.own.seen(since).longestGapMs,
+      gapLimitMs: drill.gapMs ?? UNTOUCHED_MS,
+    });
   }
 
   /** Both connections live, lost no line, and were silent no longer than the drill allows. */
@@ -205,12 +214,11 @@ function ends({ runs }: MeshTask): [MeshRun, MeshRun] {
   return [first, second];
 }
 
-/** Keeps a measured time for the table of docs/recovery.md. */
-export async function recordDrill(record: {
-  readonly drill: string;
-  readonly recoveryMs: number;
-  readonly gapMs?: number;
-}): Promise<void> {
-  const recoveryMs = Math.round(record.recoveryMs);
-  await appendFile(DRILL_RECORD, `${JSON.stringify({ ...record, recoveryMs })}\n`);
+/** Keeps measured times, whole milliseconds. */
+export async function recordDrill(record: DrillRecord): Promise<void> {
+  if (RECORD === undefined) return;
+  const line = JSON.stringify(record, (_, value: unknown) =>
+    typeof value === 'number' ? Math.round(value) : value,
+  );
+  await appendFile(RECORD, `${line}\n`);
 }
