@@ -1,6 +1,7 @@
 import type { Clock } from '../../core/clock.ts';
 import type { Engine } from '../../core/engine/engine.ts';
 import { toV6Error, V6Error } from '../../core/errors.ts';
+import { BRIDGE_PREFIX } from '../../core/labels.ts';
 import type { Logger } from '../../core/logger.ts';
 import { ACCEPT_CHAIN } from '../../core/net/accept-rules.ts';
 import { GUARD_TABLE } from '../../core/net/guard.ts';
@@ -36,6 +37,8 @@ export interface HostFirewallDeps {
   readonly logger?: Logger | undefined;
 }
 
+const OUR_BRIDGE = new RegExp(`^(${BRIDGE_PREFIX.uplink}|${BRIDGE_PREFIX.slot})`);
+
 /** The host's firewall through a container on its network. */
 export function createHostFirewall(deps: HostFirewallDeps): HostFirewall {
   return new ContainerHostFirewall(deps);
@@ -49,6 +52,8 @@ class ContainerHostFirewall implements HostFirewall {
   /** Said once. */
   #isOptionalMissing = false;
   #last: HostRules | undefined;
+  /** One was seen. */
+  #hasOurBridges = false;
 
   constructor(deps: HostFirewallDeps) {
     this.#deps = deps;
@@ -109,8 +114,9 @@ class ContainerHostFirewall implements HostFirewall {
 
   async links(): Promise<ReadonlySet<string> | undefined> {
     try {
-      const names = await this.#shell.session((run) => run('ls /sys/class/net'));
-      return new Set(names.split('\n'));
+      const names = (await this.#shell.session((run) => run('ls /sys/class/net'))).split('\n');
+      this.#hasOurBridges ||= names.some((name) => OUR_BRIDGE.test(name));
+      return this.#hasOurBridges ? new Set(names) : undefined;
     } catch {
       // The check of the rules, which asks in the same way, tells why.
       return undefined;

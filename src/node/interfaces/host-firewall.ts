@@ -31,7 +31,10 @@ export interface HostFirewall {
    * proof. Bursts are one call; our own changes may cause one.
    */
   watch(onChange: (hint: string, of: HostPart) => void, signal: AbortSignal): void;
-  /** Names of the host's network devices; undefined when the host cannot be asked now. */
+  /**
+   * Names of the host's network devices; undefined when the host cannot be asked now, or never had a bridge of ours: its engine
+   * names them otherwise, or has them elsewhere.
+   */
   links(): Promise<ReadonlySet<string> | undefined>;
   /** What this node wrote down that it put on the host, in this life or the one before; undefined: nothing. */
   recorded(): Promise<HostRulesRecord | undefined>;

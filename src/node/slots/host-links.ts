@@ -1,6 +1,6 @@
 import type { NetworkState } from '../../core/engine/engine.ts';
 
-/** Names of the host's network devices; undefined when they cannot be read now. */
+/** Names of the host's network devices; undefined: nothing can be told from them (see `HostFirewall.links`). */
 export type HostLinks = () => Promise<ReadonlySet<string> | undefined>;
 
 /**

@@ -94,6 +94,16 @@ describe('the host firewall', () => {
     expect(engine.held().containers).toEqual([]);
   });
 
+  it('names the host’s devices, once it has seen that bridges of ours are among them', async () => {
+    let devices = 'lo\neth0';
+    const { firewall } = world((command) => (command.includes('/sys/class') ? devices : undefined));
+    expect(await firewall.links()).toBeUndefined();
+    devices = 'lo\neth0\nv6z0123456789a';
+    expect(await firewall.links()).toEqual(new Set(['lo', 'eth0', 'v6z0123456789a']));
+    devices = 'lo\neth0';
+    expect(await firewall.links()).toEqual(new Set(['lo', 'eth0']));
+  });
+
   it('runs no tool of iptables where the kernel has none of its tables', async () => {
     const { firewall, commands } = world((command) =>
       command.startsWith('nft -j list chains') ? NOTHING : undefined,
