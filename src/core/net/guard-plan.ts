@@ -1,14 +1,13 @@
 import {
   GUARD_TABLE,
   type GuardOwners,
-  guardFaults,
   guardOwners,
-  isOfLaterVersion,
   ownerElement,
   remoteElements,
   renderGuard,
   renderShare,
 } from './guard.ts';
+import { guardFaults, isOfLaterVersion } from './guard-faults.ts';
 import type { HostChange } from './host-rules.ts';
 import type { HostState } from './host-state.ts';
 import type { Aim, PlanPart } from './plan-part.ts';

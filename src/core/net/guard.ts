@@ -1,7 +1,7 @@
 import { BRIDGE_PREFIX } from '../labels.ts';
 import { checkOwner, checkRemote, type HostRemote, isOwner } from './host-rules.ts';
 import type { NftListing, NftSet } from './nft-json.ts';
-import { type FilterRule, type Match, ruleKey, type Verdict } from './packet-filter.ts';
+import type { FilterRule, Match, Verdict } from './packet-filter.ts';
 
 /** The table on the host. All nodes of one host share it. */
 export const GUARD_TABLE = 'inet v6guard';
@@ -29,16 +29,17 @@ const remoteSet = (owner: string): string => `remotes_${ownerMark(owner)}`;
 const withRemotes = (owners: GuardOwners): readonly (readonly [string, readonly HostRemote[]])[] =>
   [...owners].filter(([, remotes]) => remotes.length > 0);
 
-interface GuardChain {
+export interface GuardChain {
   readonly name: 'to_host' | 'through';
   readonly hook: 'input' | 'forward';
   readonly rules: readonly FilterRule[];
 }
 
 /** Before the filters of iptables and most others: who drops is asked first, and nobody's accept ends it. */
-const PRIORITY = -10;
+export const GUARD_PRIORITY = -10;
 
-function guardChains(owners: GuardOwners): readonly GuardChain[] {
+/** The chains with their rules, as they must be for these owners. */
+export function guardChains(owners: GuardOwners): readonly GuardChain[] {
   const { uplink, slot } = BRIDGE_PREFIX;
   const from = (prefix: string): Match => ({ field: 'iif', isNot: false, values: [`${prefix}*`] });
   const answers = (prefix: string): FilterRule =>
@@ -128,7 +129,7 @@ export function renderGuard(owners: GuardOwners): string {
     ]),
     ...guardChains(owners).map(
       ({ name, hook }) =>
-        `add chain ${GUARD_TABLE} ${name} { type filter hook ${hook} priority ${PRIORITY}; policy accept; }`,
+        `add chain ${GUARD_TABLE} ${name} { type filter hook ${hook} priority ${GUARD_PRIORITY}; policy accept; }`,
     ),
     ...guardChains(owners).flatMap(({ name, rules }) =>
       rules.map(({ text }) => `add rule ${GUARD_TABLE} ${name} ${text}`),
@@ -170,21 +171,6 @@ function remoteElement(remote: HostRemote): string {
   return `${address} . ${protocol} . ${port}`;
 }
 
-/** True when a later version of v6 has put its guard there, and it does what any guard must. */
-export function isOfLaterVersion({ sets, tables }: NftListing): boolean {
-  const revision = Number(sets.get(`${GUARD_TABLE} revision`)?.elements[0]?.value);
-  const chains = tables.get(GUARD_TABLE)?.chains;
-  return (
-    revision > GUARD_REVISION &&
-    guardChains(new Map()).every(({ name, hook }) => {
-      const found = chains?.get(name);
-      return (
-        found?.base?.hook === hook && found.rules.some(({ verdict }) => verdict.kind === 'drop')
-      );
-    })
-  );
-}
-
 /** The owners in what `nft -j list table inet v6guard` printed. */
 export function guardOwners({ sets }: NftListing): GuardOwners {
   const owners = new Map<string, readonly HostRemote[]>();
@@ -204,64 +190,3 @@ function remotesOf(set: NftSet | undefined): readonly HostRemote[] {
     return { address, protocol: isTcp ? 'tcp' : 'udp', port: Number(port) };
   });
 }
-
-/** What of the guard is not as it must be for these owners, one sentence each; none when all of it stands. */
-export function guardFaults(listing: NftListing, owners: GuardOwners): readonly string[] {
-  const table = listing.tables.get(GUARD_TABLE);
-  if (table === undefined) return owners.size === 0 ? [] : [`there is no table ${GUARD_TABLE}`];
-  if (owners.size === 0) return [`table ${GUARD_TABLE} has no owner`];
-  return isOfLaterVersion(listing)
-    ? setFaults(listing, owners)
-    : [...revisionFaults(listing), ...chainFaults(listing, owners), ...setFaults(listing, owners)];
-}
-
-function revisionFaults({ sets }: NftListing): readonly string[] {
-  const found = (sets.get(`${GUARD_TABLE} revision`)?.elements ?? []).map(({ value }) => value);
-  return found.join() === String(GUARD_REVISION)
-    ? []
-    : [`its revision is ${found.join(' and ') || 'missing'} and not ${GUARD_REVISION}`];
-}
-
-function chainFaults({ tables }: NftListing, owners: GuardOwners): readonly string[] {
-  const present = tables.get(GUARD_TABLE)?.chains;
-  const wanted = guardChains(owners);
-  const faults = wanted.flatMap(({ name, hook, rules }): readonly string[] => {
-    const found = present?.get(name);
-    if (found === undefined) return [`chain ${name} is missing`];
-    const { base } = found;
-    if (base?.hook !== hook || base.priority !== PRIORITY || base.policy !== 'accept')
-      return [`chain ${name} does not stand at its hook`];
-    return ruleFaults(name, found.rules.map(ruleKey), rules.map(ruleKey));
-  });
-  const strangers = [...(present?.keys() ?? [])].filter(
-    (name) => !wanted.some((chain) => chain.name === name),
-  );
-  return [...faults, ...strangers.map((name) => `chain ${name} is not ours`)];
-}
-
-function ruleFaults(
-  chain: string,
-  found: readonly string[],
-  wanted: readonly string[],
-): readonly string[] {
-  if (found.join('\n') === wanted.join('\n')) return [];
-  const missing = wanted.filter((key) => !found.includes(key)).length;
-  const strange = found.filter((key) => !wanted.includes(key)).length;
-  return missing + strange === 0
-    ? [`chain ${chain} has its rules in another order`]
-    : [`chain ${chain} lacks ${missing} of our rules and has ${strange} others`];
-}
-
-function setFaults(listing: NftListing, owners: GuardOwners): readonly string[] {
-  const present = guardOwners(listing);
-  const missing = [...owners].flatMap(([owner, remotes]): readonly string[] => {
-    const found = present.get(owner);
-    if (found === undefined) return [`the mark of ${owner} is missing`];
-    const isSame = sorted(remoteElements(found)) === sorted(remoteElements(remotes));
-    return isSame ? [] : [`the VPN servers of ${owner} are not as wanted`];
-  });
-  const extra = [...present.keys()].filter((owner) => !owners.has(owner));
-  return [...missing, ...extra.map((owner) => `the mark of ${owner} is too much`)];
-}
-
-const sorted = (list: readonly string[]): string => list.toSorted().join('\n');

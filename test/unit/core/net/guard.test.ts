@@ -1,12 +1,12 @@
 import { readFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import {
-  guardFaults,
   guardOwners,
   ownerMark,
   renderGuard,
   renderShare,
 } from '../../../../src/core/net/guard.ts';
+import { guardFaults } from '../../../../src/core/net/guard-faults.ts';
 import type { HostRemote } from '../../../../src/core/net/host-rules.ts';
 import { parseNft } from '../../../../src/core/net/nft-json.ts';
 
