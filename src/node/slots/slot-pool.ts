@@ -98,7 +98,7 @@ export class SlotPool {
     const damaged: Entry[] = [];
     for (const spare of this.#free()) {
       // Others look meanwhile: it is taken before it is looked at.
-      if (spare.run !== null || spare.isDirty || !spare.isAttached) continue;
+      if (!this.#isFree(spare) || spare.isDirty || !spare.isAttached) continue;
       spare.run = run;
       if (await this.#isWhole(spare.slot)) {
         for (const entry of damaged) entry.run = null;
@@ -167,6 +167,11 @@ export class SlotPool {
     });
   }
 
+  /** Asked again after every wait: another run may have it by now, or it was taken down. */
+  #isFree(entry: Entry): boolean {
+    return entry.run === null && this.#slots.get(entry.slot.index) === entry;
+  }
+
   /** Those without a run, the lowest first: the highest ones stay idle and go. */
   #free(): Entry[] {
     return [...this.#slots.values()]
@@ -176,6 +181,7 @@ export class SlotPool {
 
   async #acquireSlowly(run: number): Promise<Slot> {
     for (const entry of this.#free()) {
+      if (!this.#isFree(entry)) continue;
       entry.run = run;
       try {
         await this.#mend(entry);

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { V6Error } from '../../../../src/core/errors.ts';
 import { labelsFor, names } from '../../../../src/core/labels.ts';
 import { silentLogger } from '../../../../src/core/logger.ts';
 import { parseCidr } from '../../../../src/core/net/ipv4.ts';
@@ -175,6 +176,29 @@ describe('the pool', () => {
     expect(await pool.acquire(1)).toEqual(spare);
     expect([...vpn.slots.keys()]).toEqual([0]);
     expect(engine.held().networks).toContain('v6z-user-alpha-0');
+  });
+
+  it('gives no run a slot that another took while it mended a damaged one', async () => {
+    const { pool, engine, vpn, prepare } = makePool(2);
+    const [, second] = await prepare();
+    if (second === undefined) throw new Error('too few slots');
+    for (const index of [0, 1]) await engine.networks.remove(`v6z-user-alpha-${index}`);
+    const attach = vpn.attachSlot.bind(vpn);
+    const attaching = Promise.withResolvers<void>();
+    const goOn = Promise.withResolvers<void>();
+    vpn.attachSlot = async () => {
+      vpn.attachSlot = attach;
+      attaching.resolve();
+      await goOn.promise;
+      throw new V6Error('V6_ENGINE_REQUEST', 'told to fail');
+    };
+    const slow = pool.acquire(1);
+    await attaching.promise;
+    await engine.networks.ensure(slotNetwork(owner, second));
+    expect(await pool.acquire(2)).toEqual(second);
+    goOn.resolve();
+    expect((await slow).index).toBe(2);
+    expect(pool.uses()).toContainEqual({ slot: second, run: 2 });
   });
 
   it('gives a running algorithm its network and its address back', async () => {
