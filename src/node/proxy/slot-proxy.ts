@@ -112,12 +112,15 @@ export class SlotProxy {
     }
   }
 
-  /** Before the first of our sockets: those of a daemon that was killed, some of slots that are no more. */
+  /** Sockets of a daemon that was killed, some of slots that are no more; never one of ours. */
   async #sweep(): Promise<void> {
     const names = await readdir(this.#folder);
     await Promise.all(
       names
-        .filter((name) => /^slot-\d+\.sock$/.test(name))
+        .filter((name) => {
+          const index = /^slot-(\d+)\.sock$/.exec(name)?.[1];
+          return index !== undefined && !this.#servers.has(Number(index));
+        })
         .map((name) => clear(path.join(this.#folder, name))),
     );
   }
@@ -204,7 +207,9 @@ export class SlotProxy {
   ): Promise<void> {
     const target = upstreamPath(request.url ?? '/');
     const method = request.method ?? 'GET';
-    if (!isPublicRequest(method, target)) this.#checkCaller(index, request.headers.authorization);
+    const caller = isPublicRequest(method, target)
+      ? undefined
+      : this.#checkCaller(index, request.headers.authorization);
     const work = this.#payloads.encrypted ? bodyWorkOf(method, target) : 'none';
     if (work === 'blob') throw noBlobs();
     const answer = await this.#upstream.forward({
@@ -218,7 +223,10 @@ export class SlotProxy {
     const addresses = addressWorkOf(method, target);
     if (answer.status === 200 && (work === 'results' || addresses !== 'none')) {
       const body = await held.collect(bounded(answer.body, this.#maxBodyBytes));
-      if (addresses !== 'none') await this.#allow(index, addresses, body);
+      // The slot may be another run's by now.
+      if (caller !== undefined && this.#callers.get(index)?.run !== caller.run)
+        throw runOver(caller);
+      if (addresses !== 'none') await this.#allow(caller?.run, addresses, body);
       // Before the first word of the answer: a result that cannot be read is an error.
       const readable = work === 'results' ? decryptResults(body, this.#payloads) : body;
       response.writeHead(200, { 'content-type': answer.contentType });
@@ -234,8 +242,7 @@ export class SlotProxy {
   }
 
   /** What the answer lists can be reached before it is passed on: an algorithm calls at once, and only once. */
-  async #allow(index: number, work: 'family' | 'any', body: Uint8Array): Promise<void> {
-    const run = this.#callers.get(index)?.run;
+  async #allow(run: number | undefined, work: 'family' | 'any', body: Uint8Array): Promise<void> {
     if (run === undefined || this.#families === undefined) return;
     const listed = listedAddresses(body);
     if (listed.length === 0) return;
@@ -268,12 +275,12 @@ export class SlotProxy {
     return { body: bounded(request, this.#maxBodyBytes), contentLength };
   }
 
-  #checkCaller(index: number, authorization: string | undefined): void {
+  #checkCaller(index: number, authorization: string | undefined): ProxyCaller {
     const token = /^Bearer (.+)$/.exec(authorization ?? '')?.[1];
     if (token === undefined)
       throw new V6Error('V6_AUTH_REQUIRED', 'The request carries no bearer token');
     const caller = this.#callers.get(index);
-    if (caller !== undefined && isSame(hashToken(token), caller.tokenHash)) return;
+    if (caller !== undefined && isSame(hashToken(token), caller.tokenHash)) return caller;
     const task = tokenTaskOf(token);
     this.#logger.warn('The proxy refused a token that does not belong to the calling run', {
       run: caller?.run,
@@ -342,6 +349,10 @@ function noBlobs(): V6Error {
     'This node passes no blobs on in an encrypted collaboration: they would travel unencrypted',
     { hints: ['Send inputs in the body of the task.'] },
   );
+}
+
+function runOver({ run }: ProxyCaller): V6Error {
+  return new V6Error('V6_AUTH_FORBIDDEN', `Run ${run}, which asked, has ended`);
 }
 
 function tooLarge(limit: number): V6Error {

@@ -18,11 +18,14 @@ interface Seen extends Omit<UpstreamRequest, 'body' | 'signal'> {
 let folder: string;
 let proxy: SlotProxy;
 let seen: Seen[];
+/** While the server has the request. */
+let whenAsked: () => void;
 let answer: { status: number; body: string } | V6Error;
 
 beforeEach(async () => {
   folder = path.join(await mkdtemp(path.join(tmpdir(), 'v6-proxy-')), 'proxy');
   seen = [];
+  whenAsked = () => {};
   answer = { status: 200, body: '{"ok":true}' };
   proxy = new SlotProxy(
     {
@@ -30,6 +33,7 @@ beforeEach(async () => {
         const chunks: Uint8Array[] = [];
         if (body !== undefined) for await (const chunk of body) chunks.push(chunk);
         seen.push({ ...rest, text: Buffer.concat(chunks).toString() });
+        whenAsked();
         if (answer instanceof V6Error) throw answer;
         const text = answer.body;
         async function* content() {
@@ -190,6 +194,14 @@ describe('the proxy of a slot', () => {
     await proxy.close(5);
   });
 
+  it('keeps the sockets of other slots when one cannot be opened', async () => {
+    await expect(proxy.open('none/9' as never)).rejects.toMatchObject({
+      code: 'V6_NODE_NOT_READY',
+    });
+    await proxy.open(5);
+    expect((await ask('GET', '/task/17', { token: tokenFor(17) })).status).toBe(200);
+  });
+
   it('listens where somebody put a folder or a link, and touches nothing behind it', async () => {
     const behind = path.join(path.dirname(folder), 'behind');
     await writeFile(behind, 'host', { mode: 0o644 });
@@ -221,6 +233,16 @@ describe('the proxy of a slot', () => {
     answer = { status: 200, body: '{"data":[{"node":{"ip":"10.76.0.2"},"ports":[{"port":7}]}]}' };
     await ask('GET', '/run?task_id=18', { token: tokenFor(17) });
     expect(order.at(-1)).toBe('confirm 41');
+  });
+
+  it('opens nothing for the run that has the slot by the time of the answer', async () => {
+    const learned: number[] = [];
+    proxy.useFamilies({ learn: async (run) => void learned.push(run), confirm: async () => {} });
+    answer = { status: 200, body: '{"addresses":[{"ip":"10.76.0.2","port":50000}]}' };
+    whenAsked = () => proxy.assign(0, { run: 42, task: 18, tokenHash: hashToken(tokenFor(18)) });
+    const got = await ask('GET', '/vpn/algorithm/addresses', { token: tokenFor(17) });
+    expect(got).toMatchObject({ status: 403, body: { code: 'V6_AUTH_FORBIDDEN' } });
+    expect(learned).toEqual([]);
   });
 
   it('keeps an answer back whose addresses could not be opened, so that the algorithm asks again', async () => {
