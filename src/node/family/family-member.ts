@@ -19,6 +19,8 @@ export class FamilyMember {
   #reading: FamilyReading = { peers: [], destinations: [], children: [], strangers: [] };
   /** From answers to the algorithm that are newer than the reading. */
   #learned = new Map<string, { readonly destination: Destination; readonly at: number }>();
+  /** Destinations that the rules have. */
+  #applied: ReadonlySet<string> = new Set();
   hasLeft = false;
   /** Readings that the algorithm's own questions cause, one after the other. */
   confirmations: Promise<void> = Promise.resolve();
@@ -44,8 +46,15 @@ export class FamilyMember {
       this.#learned.set(destinationKey(destination), { destination, at });
   }
 
-  knows(destination: Destination): boolean {
+  /** The rules have this now. */
+  applied(network: RunNetwork): void {
+    this.#applied = new Set(network.destinations.map(destinationKey));
+  }
+
+  /** True when it is wanted, and the rules have it. */
+  isAllowed(destination: Destination): boolean {
     const key = destinationKey(destination);
+    if (!this.#applied.has(key)) return false;
     return (
       this.#learned.has(key) ||
       this.#reading.destinations.some((known) => destinationKey(known) === key)

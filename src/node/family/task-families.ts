@@ -125,7 +125,7 @@ export class TaskFamilies {
   async learn(run: number, destinations: readonly Destination[]): Promise<void> {
     const member = this.#members.get(run);
     if (member === undefined) return;
-    const news = this.#elsewhere(destinations).filter((one) => !member.knows(one));
+    const news = this.#elsewhere(destinations).filter((one) => !member.isAllowed(one));
     if (news.length === 0) return;
     this.#serial += 1;
     member.learn(news, this.#serial);
@@ -140,7 +140,7 @@ export class TaskFamilies {
     const member = this.#members.get(run);
     if (member === undefined) return;
     const isNews = (): boolean =>
-      this.#elsewhere(destinations).some((one) => !member.knows(one)) && !member.hasLeft;
+      this.#elsewhere(destinations).some((one) => !member.isAllowed(one)) && !member.hasLeft;
     if (!isNews()) return;
     // One after the other, and not all at once: an algorithm that asks about other tasks again and again is not to make this
     // node do the same three times over.
@@ -188,8 +188,10 @@ export class TaskFamilies {
 
   async #apply(member: FamilyMember): Promise<void> {
     if (member.hasLeft) return;
+    const network = member.network();
     try {
-      await this.#deps.vpn.applyRun(member.local.run, member.network());
+      await this.#deps.vpn.applyRun(member.local.run, network);
+      member.applied(network);
     } catch (error) {
       // The next reading tries again; a run that has ended meanwhile is nobody's concern.
       member.isDirty = true;

@@ -283,4 +283,32 @@ describe('the families of the runs of a node', () => {
     await settled();
     expect(peers()).toEqual(['10.206.0.4']);
   });
+
+  it('hold what an algorithm is told for allowed only when the rules have it', async () => {
+    await families.join(local);
+    await settled();
+    const told = { address: '10.206.0.4' as Ipv4, protocol: 'tcp', port: 50_000 } as const;
+    vpn.failNext('applyRun', 'V6_FIREWALL_APPLY');
+    await expect(families.learn(1, [told])).rejects.toMatchObject({ code: 'V6_FIREWALL_APPLY' });
+    await families.learn(1, [told]);
+    expect(destinations()).toEqual([50_000]);
+    const other = { ...told, port: 50_001 };
+    const turn = Promise.withResolvers<void>();
+    const apply = vpn.applyRun.bind(vpn);
+    vpn.applyRun = async (run, network) => {
+      await turn.promise;
+      await apply(run, network);
+    };
+    let answered = 0;
+    const ask = (): Promise<void> =>
+      families.learn(1, [other]).then(() => {
+        answered += 1;
+      });
+    const asked = [ask(), ask()];
+    await settled();
+    expect(answered).toBe(0);
+    turn.resolve();
+    await Promise.all(asked);
+    expect(destinations()).toEqual([50_000, 50_001]);
+  });
 });
