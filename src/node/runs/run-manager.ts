@@ -167,11 +167,13 @@ export class RunManager {
     if (task === undefined) await this.#removeStrays();
   }
 
-  /** What an end could not remove is removed later; then its slot is free as well. */
+  /** What an end could not remove is removed later, by us or by others; then its slot is free as well. */
   async #removeStrays(): Promise<void> {
+    const ended = [...this.#ended];
     const isOurs = (run: number): boolean => this.#queue.has(run);
-    for (const run of await removeStrayContainers(this.#deps, isOurs))
-      this.#deps.slots.release(run);
+    const left = await removeStrayContainers(this.#deps, isOurs);
+    if (left === undefined) return;
+    for (const run of ended) if (!left.has(run)) this.#deps.slots.release(run);
   }
 
   /** A run may slip through a list of several pages while others end: only a second reading of its own task ends it. */

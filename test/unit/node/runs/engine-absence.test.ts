@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { V6Error } from '../../../../src/core/errors.ts';
 import { recoverRuns } from '../../../../src/node/runs/recovery.ts';
 import { NodeWorld, RANGE, type WorldOptions } from '../../../fakes/node-world.ts';
 
@@ -227,6 +228,36 @@ describe('a container that no run wants', () => {
     expect(world.engine.held().containers).toHaveLength(1);
     await world.sync();
     expect(world.engine.held().containers).toEqual([]);
+    expect(world.slots.uses().every((use) => use.run === null)).toBe(true);
+  });
+
+  it('does not keep the others from being removed when the engine cannot remove it', async () => {
+    const world = await new NodeWorld().ready();
+    const [first, second] = [1, 2].map(() => world.coordinator.add({ image: 'echo:1' }).id);
+    await world.sync();
+    const { containers } = world.engine;
+    const remove = containers.remove.bind(containers);
+    containers.remove = () => Promise.reject(new V6Error('V6_ENGINE_REQUEST', 'busy'));
+    for (const run of [first, second]) world.engine.end(world.container(run as number), 0);
+    await world.settle();
+    const stuck = (await containers.find(world.container(first as number)))?.id;
+    containers.remove = async (id) => {
+      if (id === stuck) throw new V6Error('V6_ENGINE_REQUEST', 'busy');
+      await remove(id);
+    };
+    await world.sync();
+    expect(world.engine.held().containers).toEqual([world.container(first as number)]);
+    expect(world.slots.uses().flatMap((use) => use.run ?? [])).toEqual([first]);
+  });
+
+  it('frees its slot also when somebody else removed it', async () => {
+    const { world, run, container } = await running();
+    world.engine.failAt('containers.remove', 1, 'V6_ENGINE_REQUEST');
+    world.engine.end(container, 0);
+    await world.settle();
+    await world.engine.containers.remove(container);
+    await world.sync();
+    expect(run).toMatchObject({ status: 'completed', ends: 1 });
     expect(world.slots.uses().every((use) => use.run === null)).toBe(true);
   });
 
