@@ -17,6 +17,7 @@ export interface LocalRun extends FamilyOf {
 export class FamilyMember {
   readonly local: LocalRun;
   #reading: FamilyReading = { peers: [], destinations: [], children: [], strangers: [] };
+  #readAt = 0;
   /** From answers to the algorithm that are newer than the reading. */
   #learned = new Map<string, { readonly destination: Destination; readonly at: number }>();
   /** Destinations that the rules have. */
@@ -35,8 +36,10 @@ export class FamilyMember {
     return this.#reading.children;
   }
 
-  /** A reading that began at `at` (a number that only grows): it knows better than all answers before. */
+  /** A reading that began at `at` (a number that only grows): it knows better than all answers and readings before. */
   take(reading: FamilyReading, at: number): void {
+    if (at < this.#readAt) return;
+    this.#readAt = at;
     this.#reading = reading;
     this.#learned = new Map([...this.#learned].filter(([, learned]) => learned.at >= at));
   }

@@ -311,4 +311,28 @@ describe('the families of the runs of a node', () => {
     await Promise.all(asked);
     expect(destinations()).toEqual([50_000, 50_001]);
   });
+
+  it('are not set back by a reading that began before another and ended after it', async () => {
+    await families.join(local);
+    await settled();
+    const late = Promise.withResolvers<void>();
+    const { openRuns } = server.family;
+    let readings = 0;
+    Object.assign(server.family, {
+      openRuns: async (task: number, signal: AbortSignal) => {
+        const found = await openRuns(task, signal);
+        readings += 1;
+        if (readings === 1) await late.promise;
+        return found;
+      },
+    });
+    await clock.turn(READ_EVERY_MS);
+    await settled();
+    server.elsewhere.push(at(4, { ports: [50_000] }));
+    await families.confirm(1, [{ address: '10.206.0.4' as Ipv4, protocol: 'tcp', port: 50_000 }]);
+    expect(destinations()).toEqual([50_000]);
+    late.resolve();
+    await settled();
+    expect(destinations()).toEqual([50_000]);
+  });
 });
