@@ -170,9 +170,10 @@ export class RunManager {
   /** What an end could not remove is removed later, by us or by others; then its slot is free as well. */
   async #removeStrays(): Promise<void> {
     const ended = [...this.#ended];
-    const isOurs = (run: number): boolean => this.#queue.has(run);
+    // Those that are left to the next daemon are in no list any more.
+    const isOurs = (run: number): boolean => !this.#isTaking || this.#queue.has(run);
     const left = await removeStrayContainers(this.#deps, isOurs);
-    if (left === undefined) return;
+    if (left === undefined || !this.#isTaking) return;
     for (const run of ended) if (!left.has(run)) this.#deps.slots.release(run);
   }
 

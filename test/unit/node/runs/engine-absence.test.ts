@@ -261,6 +261,25 @@ describe('a container that no run wants', () => {
     expect(world.slots.uses().every((use) => use.run === null)).toBe(true);
   });
 
+  it('is looked for no more once the runs are left to the next daemon', async () => {
+    const { world, run } = await running();
+    const { containers } = world.engine;
+    const list = containers.list.bind(containers);
+    let answer = (): void => undefined;
+    containers.list = async (labels) => {
+      await new Promise<void>((resolve) => {
+        answer = resolve;
+      });
+      return list(labels);
+    };
+    await world.sync();
+    await world.manager.stop('left');
+    answer();
+    await world.settle();
+    expect(world.isRunning(run.id)).toBe(true);
+    expect(world.slots.uses().some((use) => use.run === run.id)).toBe(true);
+  });
+
   it('is the only witness of an end that cannot be written down: it stays until that is told', async () => {
     const { world, run, container } = await running();
     world.files.saveRecord = () => Promise.reject(new Error('no space left'));
