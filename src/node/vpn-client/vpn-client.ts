@@ -48,6 +48,8 @@ class DockerVpnClient implements VpnClient {
   readonly #slots = new Map<number, Slot>();
   readonly #rules: ClientRules;
   #credential: string | undefined;
+  /** Files that were handed to openvpn. */
+  #tries = 0;
   #management: Management | undefined;
   /** One change at a time: rules, slots and tunnel are shared by all runs. */
   #changes: Promise<unknown> = Promise.resolve();
@@ -67,7 +69,12 @@ class DockerVpnClient implements VpnClient {
     this.#watch = new TunnelWatch(
       { clock: deps.clock, logger: deps.logger, subnet: deps.vpnSubnet },
       {
-        onDefiniteFailure: () => void this.#background(() => this.#takeCredentialAway()),
+        onDefiniteFailure: () => {
+          const tried = this.#tries;
+          void this.#background(async () => {
+            if (this.#tries === tried) await this.#takeCredentialAway();
+          });
+        },
         onFrozen: () => void this.#background(() => this.#killFrozen()),
       },
     );
@@ -173,6 +180,7 @@ class DockerVpnClient implements VpnClient {
       await this.#rules.setRemotes(remotes);
       this.#watch.expect();
       const answer = this.#watch.outcome();
+      this.#tries += 1;
       this.#credential = text;
       await this.#folder.saveCredential(text);
       // A tunnel that is up is down from here until the next one stands: flows of runs go over it.

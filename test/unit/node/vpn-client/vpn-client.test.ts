@@ -320,4 +320,23 @@ describe('the VPN client of a node', () => {
     const silent = await client.connect(config, { subnet: SUBNET, limitMs: 20 });
     expect(silent).toMatchObject({ ok: false, failure: { code: 'V6_VPN_SERVER_UNREACHABLE' } });
   });
+
+  it('does not take a file away for a failure of the one before', async () => {
+    await client.start([slot]);
+    const file = async (): Promise<string> =>
+      portalFile(await makePair(new Date(Date.now() + 60_000)), ['192.0.2.1 1194 udp']);
+    const first = client.connect(await file(), { subnet: SUBNET, limitMs: 5000 });
+    await until('openvpn is called', 5000, () => commands.at(-1) === 'vpn_replace');
+    openvpn.open('>STATE:1,CONNECTED,SUCCESS,10.202.0.11,192.0.2.1,1194,,');
+    await first;
+    const second = client.connect(await file(), { subnet: SUBNET, limitMs: 5000 });
+    openvpn.say('>STATE:2,RECONNECTING,ping-restart,,,,,', '>STATE:3,EXITING,auth-failure,,,,,');
+    expect(client.tunnel()).toMatchObject({ kind: 'failed', failure: { definite: true } });
+    const replaced = (): number => commands.filter((command) => command === 'vpn_replace').length;
+    await until('openvpn is called again', 5000, () => replaced() === 2);
+    await client.takeRefusals(network(49152));
+    expect(commands).not.toContain('vpn_stop');
+    openvpn.open('>STATE:4,CONNECTED,SUCCESS,10.202.0.12,192.0.2.1,1194,,');
+    expect(await second).toEqual({ ok: true, address: '10.202.0.12' });
+  });
 });
