@@ -1,4 +1,4 @@
-import { toV6Error } from '../../core/errors.ts';
+import { isV6Error, toV6Error } from '../../core/errors.ts';
 import { refusalNotes } from '../../core/protocol/refusal-note.ts';
 import type { Slot } from '../../core/vpn/slot.ts';
 import { untilEngineAnswers } from '../engine-patience.ts';
@@ -82,6 +82,11 @@ function aWhileLonger(): (error: unknown) => boolean {
   };
 }
 
+/** The server will not hear of the end. All else, such as an API key that is no longer good, may be over with the next start. */
+function isRefusal(error: unknown): boolean {
+  return isV6Error(error, 'V6_SERVER_REFUSED') && !hasServerFailed(error);
+}
+
 interface Report {
   /** The server has acknowledged the end, or will not hear of it. */
   readonly isTold: boolean;
@@ -105,7 +110,7 @@ async function report(
     return { isTold: true, status };
   } catch (error) {
     if (signal.aborted) return { isTold: false, status };
-    if (hasServerFailed(error)) {
+    if (!isRefusal(error)) {
       context.warn(
         'The server fails at the end of a run; the next start of the node tells it again',
         error,

@@ -294,6 +294,26 @@ describe('a run', () => {
     nothingIsHeld(world);
   });
 
+  it.each([
+    ['V6_AUTH_API_KEY', 401],
+    ['V6_SERVER_ANSWER', 200],
+  ] as const)(
+    'leaves its end to the next daemon when it gets %s for an answer',
+    async (code, status) => {
+      const world = await new NodeWorld().ready();
+      const run = world.coordinator.add({ image: 'echo:1' });
+      await world.sync();
+      world.coordinator.runs.patch = () =>
+        Promise.reject(new V6Error(code, 'no answer', { details: { status } }));
+      world.engine.end(world.container(run.id), 0);
+      await world.settle();
+      expect(run.ends).toBe(0);
+      expect(world.engine.held().containers).toEqual([]);
+      expect(world.files.records.get(run.id)?.outcome?.status).toBe('completed');
+      expect(world.files.folders.has(run.id)).toBe(true);
+    },
+  );
+
   it('leaves its end to the next daemon when the server always stumbles, and makes room for others', async () => {
     const world = await new NodeWorld({ config: { maxRuns: 1 } }).ready();
     const [run, next] = [1, 2].map(() => world.coordinator.add({ image: 'echo:1' }));
