@@ -1,3 +1,4 @@
+import { untilEngineAnswers } from '../engine-patience.ts';
 import type { PortWish } from '../interfaces/run-files.ts';
 import type { RunDeps } from './run-deps.ts';
 
@@ -16,7 +17,9 @@ export async function awaitListening(
   ports: readonly Pick<PortWish, 'protocol' | 'port'>[],
   signal: AbortSignal,
 ): Promise<void> {
-  const state = await engine.containers.find(container);
+  const state = await untilEngineAnswers({ clock, logger }, 'ports of an algorithm', signal, () =>
+    engine.containers.find(container),
+  );
   if (state === undefined || state.pid === 0) return;
   const endsAt = clock.now().getTime() + LIMIT_MS;
   for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {

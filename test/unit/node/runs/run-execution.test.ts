@@ -103,6 +103,29 @@ describe('a run', () => {
     expect(world.isRunning(run.id)).toBe(true);
   });
 
+  it('goes on when the engine goes away before its ports were looked at', async () => {
+    const world = new NodeWorld();
+    const { containers, images } = world.engine;
+    const find = images.find.bind(images);
+    images.find = async (reference) => {
+      const found = await find(reference);
+      return found && { ...found, exposedPorts: ['8888/tcp'] };
+    };
+    const start = containers.start.bind(containers);
+    containers.start = async (id) => {
+      await start(id);
+      world.engine.goAway();
+    };
+    await world.ready();
+    const run = world.coordinator.add({ image: 'echo:1' });
+    await world.sync();
+    world.engine.comeBack();
+    await world.clock.turn(1000);
+    await world.settle();
+    expect(run).toMatchObject({ status: 'active', ends: 0 });
+    expect(world.isRunning(run.id)).toBe(true);
+  });
+
   it('waits with its container while the server is away, and asks again until it answers', async () => {
     const world = await new NodeWorld().ready();
     const run = world.coordinator.add({ image: 'echo:1' });
