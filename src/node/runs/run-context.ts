@@ -1,6 +1,7 @@
 import { isV6Error, toV6Error } from '../../core/errors.ts';
 import type { RunStatus } from '../../core/protocol/entities.ts';
 import type { Slot } from '../../core/vpn/slot.ts';
+import { untilEngineAnswers } from '../engine-patience.ts';
 import type { OpenRun, RunPatch } from '../interfaces/coordinator.ts';
 import type { EndStatus, RunRecord } from '../interfaces/run-files.ts';
 import { untilAnswered } from '../server-patience.ts';
@@ -87,12 +88,16 @@ export class RunContext {
     await this.deps.files.saveRecord(record);
   }
 
-  /** What the algorithm has written so far; when it cannot be read, why. */
+  /** What the algorithm has written so far, also over an absence of the engine; when it cannot be read, why. */
   async readLogs(): Promise<string> {
-    if (this.container === undefined || this.isEngineGoing) return '';
+    const { container, deps, signal } = this;
+    if (container === undefined || this.isEngineGoing) return '';
+    const read = () => deps.engine.containers.logs(container);
     try {
-      return await this.deps.engine.containers.logs(this.container);
+      if (signal.aborted) return await read();
+      return await untilEngineAnswers(deps, 'log of an algorithm', signal, read);
     } catch (error) {
+      if (signal.aborted && error === signal.reason) return this.readLogs();
       return `${failureNote(toV6Error(error))}\n`;
     }
   }

@@ -126,6 +126,20 @@ describe('a run', () => {
     expect(world.isRunning(run.id)).toBe(true);
   });
 
+  it('has its whole log when the engine goes away before that was read', async () => {
+    const world = await new NodeWorld({
+      engine: { program: () => ({ output: 'hello\n' }) },
+    }).ready();
+    const run = world.coordinator.add({ image: 'echo:1' });
+    await world.sync();
+    world.engine.failAt('containers.logs', 1, 'V6_ENGINE_MISSING');
+    world.engine.end(world.container(run.id), 0);
+    await world.settle();
+    await world.clock.turn(1000);
+    await world.settle();
+    expect(run).toMatchObject({ status: 'completed', ends: 1, log: 'hello\n' });
+  });
+
   it('waits with its container while the server is away, and asks again until it answers', async () => {
     const world = await new NodeWorld().ready();
     const run = world.coordinator.add({ image: 'echo:1' });
