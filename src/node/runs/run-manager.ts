@@ -1,7 +1,7 @@
 import { isV6Error } from '../../core/errors.ts';
 import type { KillContainers } from '../../core/protocol/events.ts';
 import type { OpenRun } from '../interfaces/coordinator.ts';
-import { isServerAway } from '../server-patience.ts';
+import { hasServerFailed, isServerAway } from '../server-patience.ts';
 import type { Recovery } from './recovery.ts';
 import { parentOf, type RunDeps } from './run-deps.ts';
 import type { StopCause } from './run-ending.ts';
@@ -200,7 +200,7 @@ export class RunManager {
       this.#alive.set(parent, await this.#deps.runs.hasOpenRuns(parent, this.#life));
       if (this.#alive.get(parent)) this.#startReady();
     } catch (error) {
-      if (isServerAway(error)) this.#alive.delete(parent);
+      if (isServerAway(error) || hasServerFailed(error)) this.#alive.delete(parent);
       else this.#deps.logger.debug('The runs of a parent task could not be read', { error });
     }
   }

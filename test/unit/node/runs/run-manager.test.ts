@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { V6Error } from '../../../../src/core/errors.ts';
 import { recoverRuns } from '../../../../src/node/runs/recovery.ts';
 import { RunManager } from '../../../../src/node/runs/run-manager.ts';
 import { NodeWorld, RANGE } from '../../../fakes/node-world.ts';
@@ -27,6 +28,21 @@ describe('the runs of a node', () => {
     await world.sync();
     const statuses = [first, second, child, orphan].map(({ status }) => status);
     expect(statuses).toEqual(['active', 'pending', 'active', 'pending']);
+  });
+
+  it('ask again for a parent task after the server failed at it', async () => {
+    const world = await new NodeWorld({ config: { maxRuns: 1 } }).ready();
+    world.coordinator.livingElsewhere.add(77);
+    const ask = world.coordinator.runs.hasOpenRuns;
+    world.coordinator.runs.hasOpenRuns = () =>
+      Promise.reject(new V6Error('V6_SERVER_REFUSED', 'an error', { details: { status: 500 } }));
+    world.coordinator.add({ image: 'echo:1' });
+    const child = world.coordinator.add({ image: 'echo:1', parent: 77 });
+    await world.sync();
+    expect(child.status).toBe('pending');
+    world.coordinator.runs.hasOpenRuns = ask;
+    await world.sync();
+    expect(child.status).toBe('active');
   });
 
   it('let a parent with all of max_runs for itself get its children and grandchildren done here', async () => {
