@@ -159,6 +159,8 @@ export class RunManager {
       const origin: RunOrigin = run.startedAt === null ? { kind: 'new' } : { kind: 'lost' };
       this.#queue.add(this.#entryOf(run, origin));
     }
+    const killed = open.filter(({ status }) => status === 'killed by user').map(({ id }) => id);
+    for (const entry of before) if (killed.includes(entry.run)) this.#end(entry, 'killed');
     if (task === undefined) {
       const ids = new Set(open.map(({ id }) => id));
       for (const entry of before) if (!ids.has(entry.run)) await this.#endIfClosed(entry);

@@ -136,6 +136,16 @@ describe('the runs of a node', () => {
     expect(run.ends).toBe(0);
     expect(world.ports.held()).toEqual([]);
   });
+
+  it('end when a Python server has them open as killed, and the order was missed', async () => {
+    const world = await new NodeWorld().ready();
+    const run = world.coordinator.add({ image: 'echo:1' });
+    await world.sync();
+    run.status = 'killed by user';
+    await world.sync();
+    expect(run).toMatchObject({ status: 'killed by user', ends: 1 });
+    expect(world.engine.held().containers).toEqual([]);
+  });
 });
 
 describe('an order to end runs', () => {
