@@ -120,9 +120,12 @@ export class ClientRules {
     this.#done(wanted);
   }
 
-  /** Compares what is there with what is wanted and repairs it; resolves with what differed. `address`: of the tunnel, when it is up. */
-  async reconcile(address: Ipv4 | undefined): Promise<readonly Difference[]> {
+  /** Compares what is there with what is wanted and repairs it; resolves with what differed. `tunnel`: its address, when it is up. */
+  async reconcile(tunnel: () => Ipv4 | undefined): Promise<readonly Difference[]> {
+    const before = tunnel();
     const survey = parseSurvey(await this.#deps.run(() => 'survey'));
+    // A tunnel that changed meanwhile is looked at again: an old address would stay on tun0 beside the new one.
+    const address = tunnel() === before ? before : undefined;
     const wanted = this.#wanted;
     const routes = compareRoutes(survey, this.#deps.vpnSubnet, address);
     const rules = [...compareRules(survey), ...compareVpn(survey, this.#deps.vpnSubnet)];

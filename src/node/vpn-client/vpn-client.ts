@@ -156,8 +156,10 @@ class DockerVpnClient implements VpnClient {
   reconcile(): Promise<readonly Drift[]> {
     return this.#serial(async () => {
       const slots = await this.#link.reconcile();
-      const { state } = this.#watch;
-      const address = state.kind === 'connected' ? state.address : undefined;
+      const address = (): Ipv4 | undefined => {
+        const { state } = this.#watch;
+        return state.kind === 'connected' ? state.address : undefined;
+      };
       return [...slots, ...(await this.#rules.reconcile(address))];
     });
   }

@@ -43,11 +43,14 @@ describe('the VPN client of a node', () => {
   let commands: string[];
   /** Commands that hold this text fail. */
   let refused: string | undefined;
+  /** Called with each command, before it is answered. */
+  let onCommand: ((command: string) => void) | undefined;
 
   beforeEach(async () => {
     folder = await tempFolder();
     commands = [];
     refused = undefined;
+    onCommand = undefined;
     engine = new FakeEngine({
       images: ['v6-vpn:1'],
       stream: (_, line) => {
@@ -55,6 +58,7 @@ describe('the VPN client of a node', () => {
         if (marker === undefined) return [];
         const command = /^\{ (.*); \} <\/dev\/null/.exec(line)?.[1] ?? '';
         commands.push(command);
+        onCommand?.(command);
         const isRefused = refused !== undefined && command.includes(refused);
         return [...(isRefused ? ['Error: no'] : []), `${marker} ${isRefused ? 1 : 0}`];
       },
@@ -338,5 +342,23 @@ describe('the VPN client of a node', () => {
     expect(commands).not.toContain('vpn_stop');
     openvpn.open('>STATE:4,CONNECTED,SUCCESS,10.202.0.12,192.0.2.1,1194,,');
     expect(await second).toEqual({ ok: true, address: '10.202.0.12' });
+  });
+
+  it('puts no address on tun0 that the tunnel no longer has', async () => {
+    await client.start([slot]);
+    const config = portalFile(await makePair(new Date(Date.now() + 60_000)), [
+      '192.0.2.1 1194 udp',
+    ]);
+    const connecting = client.connect(config, { subnet: SUBNET, limitMs: 5000 });
+    await until('openvpn is called', 5000, () => commands.at(-1) === 'vpn_replace');
+    openvpn.open('>STATE:1,CONNECTED,SUCCESS,10.202.0.11,192.0.2.1,1194,,');
+    await connecting;
+    onCommand = (command) => {
+      if (command !== 'survey') return;
+      openvpn.end();
+      openvpn.open('>STATE:2,CONNECTED,SUCCESS,10.202.0.12,192.0.2.1,1194,,');
+    };
+    await client.reconcile();
+    expect(commands.filter((command) => command.startsWith('vpn_routes 10.202.0.11'))).toEqual([]);
   });
 });
