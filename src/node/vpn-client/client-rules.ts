@@ -48,6 +48,8 @@ export class ClientRules {
   readonly #runs = new Map<number, RunNetwork>();
   #remotes: readonly Remote[] = [];
   #wanted: ClientElements = NO_ELEMENTS;
+  /** What the state files hold; undefined when that is not known. */
+  #saved: ClientElements | undefined;
   /** What the container has; undefined when that is not known. */
   #applied: ClientElements | undefined;
   /** Flows that are no longer allowed and may still be open. */
@@ -79,12 +81,14 @@ export class ClientRules {
   async removeRun(run: number, algorithm: Ipv4): Promise<void> {
     this.#inherited.algorithms.delete(algorithm);
     this.#runs.delete(run);
-    const before = this.#wanted;
     this.#wanted = this.#plan();
     this.#flushes = [...this.#flushes, algorithm];
     // From here on it is not wanted any more, whatever fails now: the next change or check takes it away.
-    await this.#deps.folder.saveElements(this.#wanted, before);
-    await this.#apply();
+    try {
+      await this.#save(this.#wanted);
+    } finally {
+      await this.#apply();
+    }
   }
 
   async setRemotes(remotes: readonly Remote[]): Promise<void> {
@@ -104,7 +108,7 @@ export class ClientRules {
     const held = algorithms.size === 0 ? NO_ELEMENTS : await this.#deps.folder.readElements();
     this.#inherited = { algorithms, elements: held };
     this.#wanted = this.#plan();
-    await this.#deps.folder.saveElements(this.#wanted);
+    await this.#save(this.#wanted);
   }
 
   /** Makes all of it hold over a new stream, whatever is there. */
@@ -177,7 +181,7 @@ export class ClientRules {
     edit();
     try {
       const wanted = this.#plan();
-      await this.#deps.folder.saveElements(wanted, before.wanted);
+      await this.#save(wanted);
       this.#cuts = [...this.#cuts, ...cutsOf(before.wanted, wanted)];
       this.#wanted = wanted;
       await this.#apply();
@@ -187,9 +191,16 @@ export class ClientRules {
       this.#wanted = before.wanted;
       this.#cuts = before.cuts;
       this.#applied = undefined;
-      await this.#deps.folder.saveElements(before.wanted);
+      await this.#save(before.wanted);
       throw applyFailure(what, error);
     }
+  }
+
+  async #save(elements: ClientElements): Promise<void> {
+    const before = this.#saved;
+    this.#saved = undefined;
+    await this.#deps.folder.saveElements(elements, before);
+    this.#saved = elements;
   }
 
   #put(run: number, network: RunNetwork | undefined): void {

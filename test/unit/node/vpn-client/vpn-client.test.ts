@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { mkdir, readFile, rmdir } from 'node:fs/promises';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../../../src/core/clock.ts';
@@ -360,5 +360,18 @@ describe('the VPN client of a node', () => {
     };
     await client.reconcile();
     expect(commands.filter((command) => command.startsWith('vpn_routes 10.202.0.11'))).toEqual([]);
+  });
+
+  it('writes a state file again that could not be written', async () => {
+    await client.start([slot, next]);
+    await client.applyRun(1, network(49152));
+    const blocked = path.join(folder.path, 'state', 'ports.new');
+    await mkdir(blocked);
+    await expect(client.removeRun(1, slot.algorithm)).rejects.toThrow(/Could not write/);
+    // It is not in the rules any more all the same.
+    expect(commands.at(-1)).toMatch(/flush map inet v6client ports.* && flush 10\.201\.0\.3$/);
+    await rmdir(blocked);
+    await client.applyRun(2, { ...network(49153, next), mappings: [] });
+    expect(await state('ports')).toBe('');
   });
 });
