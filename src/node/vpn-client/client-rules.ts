@@ -56,8 +56,12 @@ export class ClientRules {
   #cuts: readonly Cut[] = [];
   /** Algorithms that have ended, with all their flows. */
   #flushes: readonly Ipv4[] = [];
-  /** Of runs that outlived an earlier daemon and have not joined anew: what it had for them stays until then. */
-  #inherited = { algorithms: new Set<string>(), elements: NO_ELEMENTS };
+  /** Of runs that outlived an earlier daemon and have not joined anew: what it had for them stays until then. `alive`: those that have joined, too. */
+  #inherited = {
+    algorithms: new Set<string>(),
+    alive: new Set<string>(),
+    elements: NO_ELEMENTS,
+  };
 
   constructor(deps: ClientRulesDeps) {
     this.#deps = deps;
@@ -80,6 +84,7 @@ export class ClientRules {
    */
   async removeRun(run: number, algorithm: Ipv4): Promise<void> {
     this.#inherited.algorithms.delete(algorithm);
+    this.#inherited.alive.delete(algorithm);
     this.#runs.delete(run);
     this.#wanted = this.#plan();
     this.#flushes = [...this.#flushes, algorithm];
@@ -106,7 +111,7 @@ export class ClientRules {
     this.#remotes = remotes;
     const algorithms = new Set<string>(busy);
     const held = algorithms.size === 0 ? NO_ELEMENTS : await this.#deps.folder.readElements();
-    this.#inherited = { algorithms, elements: held };
+    this.#inherited = { algorithms, alive: new Set(busy), elements: held };
     this.#wanted = this.#plan();
     await this.#save(this.#wanted);
   }
@@ -247,8 +252,13 @@ export class ClientRules {
       remotes: this.#remotes,
       runs: this.#runs,
     });
-    const { algorithms, elements } = this.#inherited;
-    return algorithms.size === 0 ? own : together(own, elementsOf(elements, algorithms));
+    const { algorithms, alive, elements } = this.#inherited;
+    if (algorithms.size === 0) return own;
+    // Hairpins between one that has joined and one that has not are known to neither of the two plans.
+    const sending = [...elementsOf(elements, alive).sending].filter(([key]) =>
+      key.split(' . ', 2).some((address) => algorithms.has(address)),
+    );
+    return together(own, { ...elementsOf(elements, algorithms), sending: new Map(sending) });
   }
 }
 

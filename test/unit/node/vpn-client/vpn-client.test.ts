@@ -374,4 +374,24 @@ describe('the VPN client of a node', () => {
     await client.applyRun(2, { ...network(49153, next), mappings: [] });
     expect(await state('ports')).toBe('');
   });
+
+  it('keeps the flows between two runs that outlived a daemon while only one has joined', async () => {
+    await client.start([slot, next]);
+    await client.applyRun(1, network(49152));
+    await client.applyRun(2, network(49153, next));
+    const both = ['10.201.0.3 10.201.0.11 tcp 8888\n', '10.201.0.11 10.201.0.3 tcp 8888\n'];
+    const sending = await state('sending');
+    for (const line of both) expect(sending).toContain(line);
+    await client.close();
+    client = createVpnClient(deps);
+    await client.start([slot, next], [slot.algorithm, next.algorithm]);
+    commands.length = 0;
+    await client.applyRun(2, network(49153, next));
+    for (const line of both) expect(await state('sending')).toContain(line);
+    await client.applyRun(1, network(49152));
+    for (const line of both) expect(await state('sending')).toContain(line);
+    expect(commands.join('\n')).not.toContain('| cut');
+    await client.removeRun(2, next.algorithm);
+    expect(await state('sending')).not.toContain('10.201.0.11');
+  });
 });
