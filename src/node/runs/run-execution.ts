@@ -72,6 +72,7 @@ export class RunExecution {
     let ending: RunEnding;
     try {
       ending = await this.#live();
+      if (this.#isLeft()) return this.#context.stream?.stop();
     } catch (error) {
       if (this.#isLeft()) return this.#context.stream?.stop();
       ending = await this.#endingOf(error);

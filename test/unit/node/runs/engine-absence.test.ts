@@ -182,6 +182,25 @@ describe('a node that stops because its engine does', () => {
     await after.settle();
     expect(run).toMatchObject({ status: 'completed', ends: 1 });
   });
+
+  it('leaves to the next daemon also what has ended and was not collected yet', async () => {
+    const { world, run, next, container } = await running({
+      engine: { program: () => ({ output: 'hello\n' }) },
+    });
+    const { containers } = world.engine;
+    const { logs } = containers;
+    containers.logs = async () => {
+      world.engine.goAway();
+      throw new V6Error('V6_ENGINE_MISSING', 'away');
+    };
+    world.engine.end(container, 0);
+    await world.settle();
+    await world.manager.stop('left');
+    world.engine.comeBack();
+    containers.logs = logs;
+    await next();
+    expect(run).toMatchObject({ status: 'completed', ends: 1, log: 'hello\n' });
+  });
 });
 
 describe('after a restart of engine and node together', () => {
