@@ -1,10 +1,13 @@
 import type { Ipv4 } from '../../core/net/ipv4.ts';
 import type { Destination, RunNetwork } from '../../core/vpn/task-firewall.ts';
+import type { AppliedNetwork } from '../vpn-client/client-rules.ts';
 import { destinationKey, type FamilyOf, type FamilyReading } from './family-reading.ts';
 
 /** Of one run at most: what a table must hold has to end somewhere. */
 export const DESTINATIONS_MAX = 4096;
 export const PEERS_MAX = 1024;
+
+export const NOBODY: FamilyReading = { peers: [], destinations: [], children: [], strangers: [] };
 
 /** What a run holds on its own node. */
 export interface LocalRun extends FamilyOf {
@@ -16,8 +19,9 @@ export interface LocalRun extends FamilyOf {
 /** One live run of ours, with what is known of its family. */
 export class FamilyMember {
   readonly local: LocalRun;
-  #reading: FamilyReading = { peers: [], destinations: [], children: [], strangers: [] };
-  #readAt = 0;
+  #reading = NOBODY;
+  /** Undefined: not read yet. */
+  #readAt: number | undefined;
   /** From answers to the algorithm that are newer than the reading. */
   #learned = new Map<string, { readonly destination: Destination; readonly at: number }>();
   /** Destinations that the rules have. */
@@ -38,7 +42,7 @@ export class FamilyMember {
 
   /** A reading that began at `at` (a number that only grows): it knows better than all answers and readings before. */
   take(reading: FamilyReading, at: number): void {
-    if (at < this.#readAt) return;
+    if (this.#readAt !== undefined && at < this.#readAt) return;
     this.#readAt = at;
     this.#reading = reading;
     this.#learned = new Map([...this.#learned].filter(([, learned]) => learned.at >= at));
@@ -69,7 +73,7 @@ export class FamilyMember {
     return this.#all().length > DESTINATIONS_MAX || this.#reading.peers.length > PEERS_MAX;
   }
 
-  network(): RunNetwork {
+  network(): AppliedNetwork {
     const { task, parent, algorithm, mappings } = this.local;
     return {
       task,
@@ -78,6 +82,7 @@ export class FamilyMember {
       mappings,
       peers: this.#reading.peers.slice(0, PEERS_MAX),
       destinations: this.#all().slice(0, DESTINATIONS_MAX),
+      ...(this.#readAt === undefined ? { isUnread: true } : {}),
     };
   }
 

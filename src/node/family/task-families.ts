@@ -7,7 +7,7 @@ import type { AlgorithmStatusChange } from '../../core/protocol/events.ts';
 import { type Destination, isFamily } from '../../core/vpn/task-firewall.ts';
 import type { CoordinatorFamily } from '../interfaces/coordinator.ts';
 import type { VpnClient } from '../interfaces/vpn-client.ts';
-import { FamilyMember, type LocalRun } from './family-member.ts';
+import { FamilyMember, type LocalRun, NOBODY } from './family-member.ts';
 import { type FamilyOf, FamilyReader } from './family-reading.ts';
 import { KnownAddresses } from './known-addresses.ts';
 
@@ -167,11 +167,14 @@ export class TaskFamilies {
 
   async #read(members: readonly FamilyMember[]): Promise<void> {
     const { server, self, vpnSubnet: subnet } = this.#deps;
-    if (subnet === undefined) return;
     this.#serial += 1;
     const at = this.#serial;
-    const reader = new FamilyReader(server, this.#known, this.#life);
     for (const member of members) member.isDirty = false;
+    if (subnet === undefined) {
+      for (const member of members) member.take(NOBODY, at);
+      return;
+    }
+    const reader = new FamilyReader(server, this.#known, this.#life);
     const readings = members.map(async (member) => {
       try {
         const reading = await reader.read(member.local, { self, subnet, known: member.children });

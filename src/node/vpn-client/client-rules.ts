@@ -39,6 +39,11 @@ export interface ClientRulesDeps extends AddressPlan {
   readonly run: (command: () => string) => Promise<readonly string[]>;
 }
 
+export interface AppliedNetwork extends RunNetwork {
+  /** Its family was not read yet: what an earlier daemon had for the run stays. */
+  readonly isUnread?: boolean;
+}
+
 /**
  * The rules of one VPN client: what is wanted, on disk and in the kernel. Every change is one transaction, computed from what
  * was applied last; all of it is applied when that is not known. Methods are called one at a time.
@@ -68,12 +73,13 @@ export class ClientRules {
   }
 
   /** Throws V6_FIREWALL_APPLY; then all is as before. */
-  async setRun(run: number, network: RunNetwork): Promise<void> {
-    const isInherited = this.#inherited.algorithms.delete(network.algorithm);
+  async setRun(run: number, network: AppliedNetwork): Promise<void> {
+    const { algorithm, isUnread = false } = network;
+    const isInherited = !isUnread && this.#inherited.algorithms.delete(algorithm);
     try {
       await this.#change(`the rules of run ${run}`, () => this.#runs.set(run, network), run);
     } catch (error) {
-      if (isInherited) this.#inherited.algorithms.add(network.algorithm);
+      if (isInherited) this.#inherited.algorithms.add(algorithm);
       throw error;
     }
   }

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import type { Logger } from '../../../../src/core/logger.ts';
+import { type Logger, silentLogger } from '../../../../src/core/logger.ts';
 import type { Cidr, Ipv4 } from '../../../../src/core/net/ipv4.ts';
 import { DESTINATIONS_MAX, type LocalRun } from '../../../../src/node/family/family-member.ts';
 import { READ_EVERY_MS, TaskFamilies } from '../../../../src/node/family/task-families.ts';
@@ -334,5 +334,18 @@ describe('the families of the runs of a node', () => {
     late.resolve();
     await settled();
     expect(destinations()).toEqual([50_000]);
+  });
+
+  it('are nobody without a VPN, and that is known at once', async () => {
+    const deps = { server: server.family, vpn, self: SELF, vpnSubnet: undefined, clock };
+    families = new TaskFamilies({ ...deps, logger: silentLogger }, life.signal);
+    await families.join(local);
+    for (let turn = 0; turn < 5; turn += 1) {
+      await clock.turn(1000);
+      await settled();
+    }
+    expect(vpn.journal).toEqual(['map 1']);
+    expect(vpn.networks.get(1)).not.toHaveProperty('isUnread');
+    expect(server.journal).toEqual([]);
   });
 });

@@ -6,11 +6,14 @@ import { silentLogger } from '../../../../src/core/logger.ts';
 import type { Cidr, Ipv4 } from '../../../../src/core/net/ipv4.ts';
 import type { Slot } from '../../../../src/core/vpn/slot.ts';
 import type { RunNetwork } from '../../../../src/core/vpn/task-firewall.ts';
+import { TaskFamilies } from '../../../../src/node/family/task-families.ts';
 import type { VpnClient } from '../../../../src/node/interfaces/vpn-client.ts';
 import { slotAt, slotNetwork } from '../../../../src/node/slots/slot-plan.ts';
 import { createVpnClient, type VpnClientDeps } from '../../../../src/node/vpn-client/vpn-client.ts';
+import { FakeCoordinator } from '../../../fakes/coordinator.ts';
 import { FakeEngine } from '../../../fakes/engine.ts';
 import { FakeManagement } from '../../../fakes/management.ts';
+import { ManualClock, settled } from '../../../fakes/manual-clock.ts';
 import { makePair, portalFile } from '../../../support/client-files.ts';
 import { type TempFolder, tempFolder } from '../../../support/temp-folder.ts';
 import { until } from '../../../support/wait.ts';
@@ -393,5 +396,44 @@ describe('the VPN client of a node', () => {
     expect(commands.join('\n')).not.toContain('| cut');
     await client.removeRun(2, next.algorithm);
     expect(await state('sending')).not.toContain('10.201.0.11');
+  });
+
+  it('keeps what an earlier daemon had for a run while its family cannot be read', async () => {
+    await client.start([slot]);
+    await client.applyRun(1, network(49152));
+    await client.close();
+    client = createVpnClient(deps);
+    await client.start([slot], [slot.algorithm]);
+    const server = new FakeCoordinator();
+    const clock = new ManualClock();
+    const life = new AbortController();
+    const families = new TaskFamilies(
+      {
+        server: server.family,
+        vpn: client,
+        self: 3,
+        vpnSubnet: SUBNET,
+        clock,
+        logger: silentLogger,
+      },
+      life.signal,
+    );
+    server.isAway = true;
+    commands.length = 0;
+    const { algorithm, mappings } = network(49152);
+    await families.join({ run: 1, task: 1, parent: null, algorithm, mappings });
+    expect(await state('receiving')).toBe('10.202.0.9 10.201.0.3 tcp 8888\n');
+    expect(await state('sending')).toContain('10.201.0.3 10.202.0.9 tcp 49152\n');
+    expect(commands.join('\n')).not.toContain('| cut');
+    server.isAway = false;
+    families.hint();
+    for (let turn = 0; turn < 5; turn += 1) {
+      await clock.turn(30_000);
+      await settled();
+    }
+    await client.takeRefusals(network(49152));
+    expect(await state('receiving')).toBe('');
+    expect(commands.join('\n')).toContain("'10.202.0.9 10.201.0.3' '10.201.0.3 10.202.0.9' | cut");
+    life.abort(new Error('over'));
   });
 });
