@@ -32,6 +32,10 @@ export class RunContext {
   isClosed = false;
   /** The engine is going away and takes the algorithm along: it is asked for nothing. */
   isEngineGoing = false;
+  /** The algorithm has ended by itself. */
+  hasEnded = false;
+  /** That could be neither written down nor told: the next daemon learns it from the container. */
+  needsContainer = false;
   #state = 'queued';
   #since: Date;
 

@@ -67,6 +67,11 @@ export class RunExecution {
     return this.#isEnding;
   }
 
+  /** True when only its container tells the next daemon how it ended. */
+  get needsContainer(): boolean {
+    return this.#context.needsContainer;
+  }
+
   /** Carries the run out. Never rejects. */
   async execute(): Promise<void> {
     let ending: RunEnding;
@@ -168,6 +173,7 @@ async function collect(
   ended: ContainerState,
   evidence: () => Promise<EndEvidence>,
 ): Promise<RunEnding> {
+  context.hasEnded = true;
   const output = await context.readLogs();
   const finishedAt = ended.finishedAt ?? context.deps.clock.now();
   const payload = await readOutput(context);

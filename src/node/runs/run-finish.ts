@@ -26,6 +26,7 @@ export async function finishRun(
   if (isKept) await giveUpSlot(context, reporting);
   const told = await report(context, ending, reporting);
   if (!isKept && told.isTold) await giveUpSlot(context, reporting);
+  context.needsContainer = context.hasEnded && !isKept && !told.isTold;
   deps.ports.release(id);
   if (told.isTold) await attempt(context, 'files', () => deps.files.remove(id));
   context.enter('ended');

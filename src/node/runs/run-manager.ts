@@ -28,6 +28,8 @@ export class RunManager {
   readonly #deps: RunDeps;
   readonly #queue: RunQueue<Entry>;
   readonly #ended = new Set<number>();
+  /** Ended runs whose containers stay for the next daemon. */
+  readonly #kept = new Set<number>();
   readonly #alive = new Map<number, boolean>();
   readonly #life: AbortSignal;
   readonly #running = new Set<Promise<void>>();
@@ -171,9 +173,10 @@ export class RunManager {
 
   /** What an end could not remove is removed later, by us or by others; then its slot is free as well. */
   async #removeStrays(): Promise<void> {
-    const ended = [...this.#ended];
+    const ended = [...this.#ended].filter((run) => !this.#kept.has(run));
     // Those that are left to the next daemon are in no list any more.
-    const isOurs = (run: number): boolean => !this.#isTaking || this.#queue.has(run);
+    const isOurs = (run: number): boolean =>
+      !this.#isTaking || this.#queue.has(run) || this.#kept.has(run);
     const left = await removeStrayContainers(this.#deps, isOurs);
     if (left === undefined || !this.#isTaking) return;
     for (const run of ended) if (!left.has(run)) this.#deps.slots.release(run);
@@ -212,6 +215,7 @@ export class RunManager {
     if (entry.execution.open.status === 'killed by user') entry.execution.stop('killed');
     const running = entry.execution.execute().finally(() => {
       this.#running.delete(running);
+      if (entry.execution.needsContainer) this.#kept.add(entry.run);
       this.#forget(entry.run);
       this.#startReady();
     });

@@ -313,6 +313,33 @@ describe('a container that no run wants', () => {
     expect(world.engine.held().containers).toEqual([]);
   });
 
+  it('stays for the next daemon when that end can be neither written down nor told', async () => {
+    const { world, run, next, container } = await running();
+    const { patch } = world.coordinator.runs;
+    world.coordinator.runs.patch = () =>
+      Promise.reject(new V6Error('V6_SERVER_REFUSED', 'an error', { details: { status: 500 } }));
+    world.files.saveRecord = () => Promise.reject(new Error('no space left'));
+    world.engine.end(container, 0);
+    for (let i = 0; i < 40; i += 1) await world.clock.turn(15_000);
+    await world.sync();
+    expect(world.engine.held().containers).toHaveLength(1);
+    world.coordinator.runs.patch = patch;
+    await next();
+    expect(run).toMatchObject({ status: 'completed', ends: 1 });
+  });
+
+  it('is removed after such an end when a user ended it', async () => {
+    const { world, run } = await running();
+    world.coordinator.runs.patch = () =>
+      Promise.reject(new V6Error('V6_SERVER_REFUSED', 'an error', { details: { status: 500 } }));
+    world.files.saveRecord = () => Promise.reject(new Error('no space left'));
+    const kill_list = [{ run_id: run.id, task_id: run.task.id, organization_id: 2 }];
+    world.manager.kill({ collaboration_id: 1, kill_list });
+    for (let i = 0; i < 40; i += 1) await world.clock.turn(15_000);
+    await world.sync();
+    expect(world.engine.held().containers).toEqual([]);
+  });
+
   it('is not started when a Python server has it open as killed', async () => {
     const world = await new NodeWorld().ready();
     const run = world.coordinator.add({ image: 'echo:1' });
