@@ -136,6 +136,7 @@ export class TunnelGate {
     try {
       await untilAnswered(this.#deps, 'tunnel address', this.#life, () => {
         sent = this.#wanted;
+        if (sent !== this.#settled) this.#settled = undefined;
         return vpn.setAddress(sent, this.#life);
       });
       this.#wasRefused = false;

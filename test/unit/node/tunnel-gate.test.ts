@@ -86,6 +86,26 @@ it('gives up on a server that is away at the end', async () => {
   expect(await gate.clear(10)).toBe(false);
 });
 
+it('takes an address back at the end that the server has not acknowledged yet', async () => {
+  const { gate, vpn, coordinator, settle } = await world();
+  vpn.up('10.206.0.5');
+  await settle();
+  await vpn.disconnect();
+  await settle();
+  const { setAddress } = coordinator.vpn;
+  Object.assign(coordinator.vpn, {
+    setAddress: async (address: string | null) => {
+      await setAddress(address, never);
+      if (address !== null) await new Promise(() => undefined);
+    },
+  });
+  vpn.up('10.206.0.6');
+  await settle();
+  expect(coordinator.address).toBe('10.206.0.6');
+  expect(await gate.clear(10)).toBe(true);
+  expect(coordinator.address).toBeNull();
+});
+
 async function world() {
   const node = new NodeWorld();
   const { vpn, gate, coordinator, clock } = node;
