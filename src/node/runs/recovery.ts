@@ -75,7 +75,8 @@ function originOf(
   if (container === undefined || container.state === 'created') {
     if (open.startedAt === null && record === undefined) return undefined;
     // The record is written before the container is made: with it, nobody knows how far the start came.
-    return { kind: 'lost', loss: container === undefined && record ? 'gone' : 'never-started' };
+    const loss = container === undefined && record ? 'gone' : 'never-started';
+    return { kind: 'lost', loss, record };
   }
   if (record === undefined) return { kind: 'lost', loss: 'misplaced' };
   if (container.state === 'exited' || container.state === 'dead')
@@ -83,7 +84,7 @@ function originOf(
   const isFree = !around.busySlots.has(record.slot);
   if (isFree && slotFits(deps, record, container, around.range))
     return { kind: 'adopted', record, container };
-  return { kind: 'lost', loss: 'misplaced' };
+  return { kind: 'lost', loss: 'misplaced', record };
 }
 
 function keptContainer(origin: RunOrigin | undefined): string | undefined {

@@ -1,7 +1,7 @@
 import type { ContainerState } from '../../core/engine/engine.ts';
-import { toV6Error, V6Error } from '../../core/errors.ts';
+import { isV6Error, toV6Error, V6Error } from '../../core/errors.ts';
 import type { OpenRun } from '../interfaces/coordinator.ts';
-import type { EndStatus, RunRecord } from '../interfaces/run-files.ts';
+import type { EndStatus, PortLease, RunRecord } from '../interfaces/run-files.ts';
 import { waitForEnd } from './container-end.ts';
 import {
   type EndEvidence,
@@ -38,7 +38,7 @@ export type RunOrigin =
   /** It ended under an earlier daemon, and the server does not know yet. */
   | { readonly kind: 'unreported'; readonly record: RunRecord }
   /** It was begun by an earlier daemon, and cannot be carried on. */
-  | { readonly kind: 'lost'; readonly loss?: Loss };
+  | { readonly kind: 'lost'; readonly loss?: Loss; readonly record?: RunRecord | undefined };
 
 /** What became of a run that cannot be carried on: its algorithm was never started, or is gone, or stands in the way. */
 export type Loss = 'never-started' | 'gone' | 'misplaced';
@@ -132,7 +132,7 @@ export class RunExecution {
         takeOver(context, origin.record);
         return endingOfRecord(context, origin.record);
       case 'lost':
-        takeOver(context);
+        takeOver(context, origin.record);
         throw new RunRefused('failed', lost(origin.loss));
     }
     const { deps, container, signal } = context;
@@ -221,6 +221,16 @@ function takeOver(context: RunContext, record?: RunRecord, container?: string): 
   context.container = container;
   context.registration = new RunRegistration(context.deps, context.id, [], context.signal);
   context.registration.wasTried = true;
+  for (const lease of record?.ports ?? []) keepLease(context, lease);
+}
+
+/** The server may list it until the run's end is told. One that a living run holds stays with that. */
+function keepLease({ deps, id }: RunContext, lease: PortLease): void {
+  try {
+    deps.ports.adopt(id, [lease]);
+  } catch (error) {
+    if (!isV6Error(error, 'V6_PORTS_EXHAUSTED')) throw error;
+  }
 }
 
 const LOSSES: Readonly<Record<Loss, string>> = {

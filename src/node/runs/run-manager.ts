@@ -45,7 +45,10 @@ export class RunManager {
 
   /** Carries on what an earlier daemon left. */
   adopt(recovery: Recovery): void {
-    for (const { open, origin } of recovery.runs) {
+    // What lives has its ports first.
+    const lives = ({ origin }: Recovery['runs'][number]): number =>
+      Number(origin.kind === 'adopted');
+    for (const { open, origin } of recovery.runs.toSorted((a, b) => lives(b) - lives(a))) {
       const entry = this.#entryOf(open, origin);
       this.#queue.activate(entry);
       this.#begin(entry);

@@ -91,9 +91,9 @@ export async function resumeRun(
   context.enter('adopting');
   context.record = record;
   context.container = container.id;
+  deps.ports.adopt(id, record.ports);
   const slot = await deps.slots.acquire(id);
   context.slot = slot;
-  deps.ports.adopt(id, record.ports);
   deps.logger.info('A run that outlived the daemon is carried on', { run: id });
   deps.proxy.assign(slot.index, { run: id, task: record.task, tokenHash: record.tokenHash });
   // The rules that the earlier daemon had for it stand, whatever happens to it now.

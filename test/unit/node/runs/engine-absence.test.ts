@@ -235,6 +235,54 @@ describe('after a restart of engine and node together', () => {
       finishedAt: '2030-01-01T00:00:07.000Z',
     });
   });
+
+  it.each(['ended', 'gone'])(
+    'the ports of one that is %s are nobody else’s until the server has cleared them',
+    async (kind) => {
+      const { world, run, next, container } = await running();
+      world.engine.goAway({ exitCode: 0, at: world.clock.now() });
+      world.engine.comeBack();
+      if (kind === 'gone') await world.engine.containers.remove(container);
+      const { runs, ports } = world.coordinator;
+      const clear = runs.clearPorts.bind(runs);
+      let answer = (): void => undefined;
+      runs.clearPorts = async (id, signal) => {
+        if (id === run.id)
+          await new Promise<void>((resolve) => {
+            answer = resolve;
+          });
+        await clear(id, signal);
+      };
+      const after = await next();
+      await after.vpn.start(after.slots.uses().map(({ slot }) => slot));
+      after.vpn.up('10.206.0.5');
+      const other = world.coordinator.add({ image: 'echo:1' });
+      await after.sync();
+      expect(other.status).toBe('active');
+      expect(ports.map(({ port }) => port)).toEqual([49152, 49153]);
+      answer();
+      await after.settle();
+      expect(run.ends).toBe(1);
+      expect(after.ports.held().map((lease) => lease.run)).toEqual([other.id]);
+    },
+  );
+
+  it('a living run keeps its ports where the record of an ended one has them too', async () => {
+    const { world, run, next, container } = await running();
+    const living = world.coordinator.add({ image: 'echo:1' });
+    await world.sync();
+    const [ended, other] = [run, living].map(({ id }) => world.files.records.get(id));
+    if (ended === undefined || other === undefined) throw new Error('no records');
+    const outcome = { status: 'failed', log: '', finishedAt: ended.startedAt } as const;
+    world.files.records.set(run.id, { ...ended, ports: other.ports, outcome });
+    world.engine.goAway();
+    world.engine.comeBack();
+    await world.engine.containers.remove(container);
+    const after = await next();
+    expect(run).toMatchObject({ status: 'failed', ends: 1 });
+    expect(living).toMatchObject({ status: 'active', ends: 0 });
+    expect(after.ports.held().map((lease) => lease.run)).toEqual([living.id]);
+  });
 });
 
 describe('a container that no run wants', () => {
