@@ -3,7 +3,7 @@ import { isV6Error } from '../core/errors.ts';
 import type { Logger } from '../core/logger.ts';
 import type { TunnelState } from '../core/vpn/tunnel.ts';
 import type { CoordinatorVpn } from './interfaces/coordinator.ts';
-import { untilAnswered } from './server-patience.ts';
+import { hasServerFailed, untilAnswered } from './server-patience.ts';
 
 export interface TunnelGateDeps {
   readonly vpn: Pick<CoordinatorVpn, 'setAddress'>;
@@ -15,6 +15,8 @@ export interface TunnelGateDeps {
 const FIRST_VERDICT_MS = 60_000;
 /** A tunnel that is made anew, with a fresh credential or after a lost packet or two, is back sooner: nobody need hear of it. */
 const GAP_MS = 5000;
+/** A server that fails at an address is told it again after this, ms; runs do not wait for that. */
+const AFTER_FAILURE_MS = 15_000;
 
 /**
  * Keeps the node's tunnel address at the server the same as the tunnel's, and tells runs when theirs can be registered. Only
@@ -32,6 +34,7 @@ export class TunnelGate {
   #settled: string | null | undefined;
   #wasRefused = false;
   #isPushing = false;
+  #isLater = false;
   #hasVerdict = false;
   #gap: AbortController | undefined;
 
@@ -148,12 +151,25 @@ export class TunnelGate {
         code: isV6Error(error) ? error.code : 'V6_BUG',
         error,
       });
+      if (hasServerFailed(error)) this.#pushLater();
     }
     this.#settled = sent;
     this.#wake();
     if (sent === null || this.#wasRefused || sent !== this.#wanted) return;
     logger.info('The server knows the tunnel address of this node', { tunnelAddress: sent });
     for (const listener of this.#upListeners) listener();
+  }
+
+  #pushLater(): void {
+    if (this.#isLater) return;
+    this.#isLater = true;
+    void this.#deps.clock.sleep(AFTER_FAILURE_MS, this.#life).then(
+      () => {
+        this.#isLater = false;
+        if (this.#wasRefused) this.#push();
+      },
+      () => undefined,
+    );
   }
 
   #until(isDone: () => boolean, signal: AbortSignal): Promise<void> {

@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest';
+import { V6Error } from '../../../src/core/errors.ts';
 import { NodeWorld } from '../../fakes/node-world.ts';
 
 const never = new AbortController().signal;
@@ -104,6 +105,25 @@ it('takes an address back at the end that the server has not acknowledged yet', 
   expect(coordinator.address).toBe('10.206.0.6');
   expect(await gate.clear(10)).toBe(true);
   expect(coordinator.address).toBeNull();
+});
+
+it('tells the address again to a server that failed, and lets runs go on meanwhile', async () => {
+  const { gate, vpn, coordinator, clock, settle } = await world();
+  const { setAddress } = coordinator.vpn;
+  const failure = new V6Error('V6_SERVER_REFUSED', 'no', { details: { status: 500 } });
+  Object.assign(coordinator.vpn, { setAddress: () => Promise.reject(failure) });
+  let ups = 0;
+  gate.onUp(() => {
+    ups += 1;
+  });
+  vpn.up('10.206.0.5');
+  await settle();
+  expect(await gate.acknowledged(never)).toBeUndefined();
+  Object.assign(coordinator.vpn, { setAddress });
+  await clock.turn(60_000);
+  await settle();
+  expect(coordinator.address).toBe('10.206.0.5');
+  expect([ups, await gate.acknowledged(never)]).toEqual([1, '10.206.0.5']);
 });
 
 async function world() {
