@@ -60,10 +60,11 @@ export class LogStream {
 
   start(): void {
     const { signal } = this.#over;
-    this.#working = Promise.all([this.#follow(signal), this.#send(signal)]);
+    void this.#follow(signal);
+    this.#working = this.#send(signal);
   }
 
-  /** Sends nothing more. Resolves when nothing is under way any more. */
+  /** Sends nothing more. Resolves when nothing is under way to the server; what the engine still owes is waited for by nobody. */
   async stop(): Promise<void> {
     this.#over.abort(new Error('the algorithm has ended'));
     await this.#working;

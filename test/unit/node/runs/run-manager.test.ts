@@ -171,6 +171,21 @@ describe('an order to end runs', () => {
     expect(world.isRunning(runs[0]?.id ?? 0)).toBe(false);
   });
 
+  it('ends a run at once, also when the engine has not answered yet for its log', async () => {
+    const world = await new NodeWorld().ready();
+    world.engine.containers.followLogs = async function* () {
+      await new Promise<never>(() => undefined);
+      yield '';
+    };
+    const run = world.coordinator.add({ image: 'echo:1' });
+    await world.sync();
+    const kill_list = [{ run_id: run.id, task_id: run.task.id, organization_id: 2 }];
+    world.manager.kill({ ...kill, kill_list });
+    await world.settle();
+    expect(run).toMatchObject({ status: 'killed by user', ends: 1 });
+    expect(world.engine.held().containers).toEqual([]);
+  });
+
   it('ends a run that waits, without ever starting it', async () => {
     const { world, item, statuses } = await start();
     world.manager.kill({ ...kill, kill_list: [item(2)] });
