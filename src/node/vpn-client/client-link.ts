@@ -120,9 +120,11 @@ export class ClientLink {
     const lines = await engine.containers.openStream(id, ['/bin/sh']);
     const stream = new CommandStream(lines, SET_UP);
     try {
+      signal.throwIfAborted();
       await stream.run('ready', FIRST_WORD_MS);
       await container.align(slots());
       await apply(stream);
+      signal.throwIfAborted();
     } catch (error) {
       // Half of the desired state is none: the next attempt begins anew.
       stream.close();

@@ -44,6 +44,7 @@ export async function monitorClient(deps: ClientMonitorDeps): Promise<void> {
       const stream = await engine.containers.openStream(container.name, ['/bin/sh', '-c', PROGRAM]);
       const close = (): void => stream.close();
       signal.addEventListener('abort', close, { once: true });
+      if (signal.aborted) close();
       try {
         for await (const line of stream.lines) hints.take(line);
       } finally {

@@ -70,4 +70,26 @@ describe('the monitor of the VPN client', () => {
     await settled();
     expect(asked).toEqual(['now']);
   });
+
+  it('leaves no stream open that was being opened when it ended', async () => {
+    const ending = new AbortController();
+    const opening = Promise.withResolvers<LineStream>();
+    let isClosed = false;
+    void monitorClient({
+      engine: { containers: { openStream: () => opening.promise } } as never,
+      clock,
+      container: { name: 'client' },
+      signal: ending.signal,
+      isChanging: () => false,
+      onChange: () => undefined,
+    });
+    ending.abort(new Error('over'));
+    const { readable } = new TransformStream<string, string>();
+    const close = (): void => {
+      isClosed = true;
+    };
+    opening.resolve({ write: () => undefined, lines: readable, close });
+    await settled();
+    expect(isClosed).toBe(true);
+  });
 });

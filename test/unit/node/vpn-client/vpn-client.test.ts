@@ -2,6 +2,7 @@ import { mkdir, readFile, rmdir } from 'node:fs/promises';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../../../src/core/clock.ts';
+import type { LineStream } from '../../../../src/core/engine/engine.ts';
 import { silentLogger } from '../../../../src/core/logger.ts';
 import type { Cidr, Ipv4 } from '../../../../src/core/net/ipv4.ts';
 import type { Slot } from '../../../../src/core/vpn/slot.ts';
@@ -435,5 +436,33 @@ describe('the VPN client of a node', () => {
     expect(await state('receiving')).toBe('');
     expect(commands.join('\n')).toContain("'10.202.0.9 10.201.0.3' '10.201.0.3 10.202.0.9' | cut");
     life.abort(new Error('over'));
+  });
+
+  it('leaves no stream open that was being opened when it was let go', async () => {
+    await client.start([slot]);
+    const { openStream } = engine.containers;
+    const turn = Promise.withResolvers<void>();
+    let opening = 0;
+    let closed = 0;
+    Object.assign(engine.containers, {
+      openStream: async (id: string, command: readonly string[]): Promise<LineStream> => {
+        opening += 1;
+        await turn.promise;
+        const stream = await openStream(id, command);
+        const close = (): void => {
+          closed += 1;
+          stream.close();
+        };
+        return { ...stream, close };
+      },
+    });
+    engine.loseStreams(CONTAINER);
+    await until('another is being opened', 5000, () => opening === 1);
+    commands.length = 0;
+    const closing = client.close();
+    turn.resolve();
+    await closing;
+    expect(commands).toEqual([]);
+    expect(closed).toBeGreaterThan(0);
   });
 });
