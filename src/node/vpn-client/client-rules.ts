@@ -102,6 +102,10 @@ export class ClientRules {
     }
   }
 
+  get remotes(): readonly Remote[] {
+    return this.#remotes;
+  }
+
   async setRemotes(remotes: readonly Remote[]): Promise<void> {
     const what = 'the addresses of the VPN server';
     await this.#change(what, () => {

@@ -179,12 +179,18 @@ class DockerVpnClient implements VpnClient {
       const state = this.#watch.state;
       if (state.kind === 'connected' && this.#credential === text)
         return { answer: Promise.resolve<TunnelOutcome>({ ok: true, address: state.address }) };
+      const before = this.#rules.remotes;
       await this.#rules.setRemotes(remotes);
+      try {
+        await this.#folder.saveCredential(text);
+      } catch (error) {
+        await this.#rules.setRemotes(before);
+        throw error;
+      }
       this.#watch.expect();
       const answer = this.#watch.outcome();
       this.#tries += 1;
       this.#credential = text;
-      await this.#folder.saveCredential(text);
       // A tunnel that is up is down from here until the next one stands: flows of runs go over it.
       await this.#link.run('vpn_replace');
       return { answer };

@@ -465,4 +465,27 @@ describe('the VPN client of a node', () => {
     expect(commands).toEqual([]);
     expect(closed).toBeGreaterThan(0);
   });
+
+  it('goes on with the tunnel that is up when the next file cannot be written', async () => {
+    await client.start([slot]);
+    const file = async (remote: string): Promise<string> =>
+      portalFile(await makePair(new Date(Date.now() + 60_000)), [remote]);
+    const first = client.connect(await file('192.0.2.1 1194 udp'), {
+      subnet: SUBNET,
+      limitMs: 5000,
+    });
+    await until('openvpn is called', 5000, () => commands.at(-1) === 'vpn_replace');
+    openvpn.open('>STATE:1,CONNECTED,SUCCESS,10.202.0.11,192.0.2.1,1194,,');
+    await first;
+    await mkdir(path.join(folder.path, 'client', 'client.ovpn.new'));
+    const second = client.connect(await file('192.0.2.2 1194 udp'), {
+      subnet: SUBNET,
+      limitMs: 5000,
+    });
+    await expect(second).rejects.toThrow(/Could not write/);
+    expect(client.tunnel()).toMatchObject({ kind: 'connected', address: '10.202.0.11' });
+    expect(await state('remotes')).toBe('192.0.2.1 udp 1194\n');
+    openvpn.say('>STATE:2,RECONNECTING,ping-restart,,,,,');
+    expect(client.tunnel()).toMatchObject({ kind: 'connecting' });
+  });
 });
