@@ -174,6 +174,8 @@ export class ClientLink {
     } finally {
       this.#isRecovering = false;
     }
+    // Lost again before that was said: nobody else looks.
+    void this.#recover();
   }
 
   async #tryAgain(pauseMs: number): Promise<boolean> {

@@ -488,4 +488,18 @@ describe('the VPN client of a node', () => {
     openvpn.say('>STATE:2,RECONNECTING,ping-restart,,,,,');
     expect(client.tunnel()).toMatchObject({ kind: 'connecting' });
   });
+
+  it('is brought back again when it is lost at the moment that it is back', async () => {
+    await client.start([slot]);
+    commands.length = 0;
+    let losses = 0;
+    onCommand = (command) => {
+      if (!command.includes('flush map inet v6client ports') || losses > 0) return;
+      losses += 1;
+      engine.loseStreams(CONTAINER);
+    };
+    engine.loseStreams(CONTAINER);
+    const opened = (): number => commands.filter((command) => command === 'ready').length;
+    await until('there is a third stream', 3000, () => opened() === 2);
+  });
 });
