@@ -93,7 +93,7 @@ it('takes an address back at the end that the server has not acknowledged yet', 
   await settle();
   await vpn.disconnect();
   await settle();
-  const { setAddress } = coordinator.vpn;
+  const setAddress = coordinator.vpn.setAddress.bind(coordinator.vpn);
   Object.assign(coordinator.vpn, {
     setAddress: async (address: string | null) => {
       await setAddress(address, never);
@@ -109,7 +109,7 @@ it('takes an address back at the end that the server has not acknowledged yet', 
 
 it('tells the address again to a server that failed, and lets runs go on meanwhile', async () => {
   const { gate, vpn, coordinator, clock, settle } = await world();
-  const { setAddress } = coordinator.vpn;
+  const setAddress = coordinator.vpn.setAddress.bind(coordinator.vpn);
   const failure = new V6Error('V6_SERVER_REFUSED', 'no', { details: { status: 500 } });
   Object.assign(coordinator.vpn, { setAddress: () => Promise.reject(failure) });
   let ups = 0;

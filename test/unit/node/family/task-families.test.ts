@@ -316,7 +316,7 @@ describe('the families of the runs of a node', () => {
     await families.join(local);
     await settled();
     const late = Promise.withResolvers<void>();
-    const { openRuns } = server.family;
+    const openRuns = server.family.openRuns.bind(server.family);
     let readings = 0;
     Object.assign(server.family, {
       openRuns: async (task: number, signal: AbortSignal) => {

@@ -440,7 +440,7 @@ describe('the VPN client of a node', () => {
 
   it('leaves no stream open that was being opened when it was let go', async () => {
     await client.start([slot]);
-    const { openStream } = engine.containers;
+    const openStream = engine.containers.openStream.bind(engine.containers);
     const turn = Promise.withResolvers<void>();
     let opening = 0;
     let closed = 0;
