@@ -188,7 +188,7 @@ describe('a node that stops because its engine does', () => {
       engine: { program: () => ({ output: 'hello\n' }) },
     });
     const { containers } = world.engine;
-    const { logs } = containers;
+    const logs = containers.logs.bind(containers);
     containers.logs = async () => {
       world.engine.goAway();
       throw new V6Error('V6_ENGINE_MISSING', 'away');
@@ -363,7 +363,7 @@ describe('a container that no run wants', () => {
 
   it('stays for the next daemon when that end can be neither written down nor told', async () => {
     const { world, run, next, container } = await running();
-    const { patch } = world.coordinator.runs;
+    const patch = world.coordinator.runs.patch.bind(world.coordinator.runs);
     world.coordinator.runs.patch = () =>
       Promise.reject(new V6Error('V6_SERVER_REFUSED', 'an error', { details: { status: 500 } }));
     world.files.saveRecord = () => Promise.reject(new Error('no space left'));

@@ -33,7 +33,7 @@ describe('the runs of a node', () => {
   it('ask again for a parent task after the server failed at it', async () => {
     const world = await new NodeWorld({ config: { maxRuns: 1 } }).ready();
     world.coordinator.livingElsewhere.add(77);
-    const ask = world.coordinator.runs.hasOpenRuns;
+    const ask = world.coordinator.runs.hasOpenRuns.bind(world.coordinator.runs);
     world.coordinator.runs.hasOpenRuns = () =>
       Promise.reject(new V6Error('V6_SERVER_REFUSED', 'an error', { details: { status: 500 } }));
     world.coordinator.add({ image: 'echo:1' });
