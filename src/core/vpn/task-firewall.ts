@@ -21,6 +21,8 @@ export interface RunNetwork {
   readonly peers: readonly Ipv4[];
   /** What the family has registered on other nodes: to these the algorithm may open flows. */
   readonly destinations: readonly Destination[];
+  /** The family was not read yet: what an earlier daemon had for the run stays. */
+  readonly isUnread?: boolean;
 }
 
 /** What the task firewall refused to a run. */

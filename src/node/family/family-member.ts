@@ -1,6 +1,5 @@
 import type { Ipv4 } from '../../core/net/ipv4.ts';
 import type { Destination, RunNetwork } from '../../core/vpn/task-firewall.ts';
-import type { AppliedNetwork } from '../vpn-client/client-rules.ts';
 import { destinationKey, type FamilyOf, type FamilyReading } from './family-reading.ts';
 
 /** Of one run at most: what a table must hold has to end somewhere. */
@@ -73,7 +72,7 @@ export class FamilyMember {
     return this.#all().length > DESTINATIONS_MAX || this.#reading.peers.length > PEERS_MAX;
   }
 
-  network(): AppliedNetwork {
+  network(): RunNetwork {
     const { task, parent, algorithm, mappings } = this.local;
     return {
       task,

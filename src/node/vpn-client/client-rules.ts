@@ -39,11 +39,6 @@ export interface ClientRulesDeps extends AddressPlan {
   readonly run: (command: () => string) => Promise<readonly string[]>;
 }
 
-export interface AppliedNetwork extends RunNetwork {
-  /** Its family was not read yet: what an earlier daemon had for the run stays. */
-  readonly isUnread?: boolean;
-}
-
 /**
  * The rules of one VPN client: what is wanted, on disk and in the kernel. Every change is one transaction, computed from what
  * was applied last; all of it is applied when that is not known. Methods are called one at a time.
@@ -73,7 +68,7 @@ export class ClientRules {
   }
 
   /** Throws V6_FIREWALL_APPLY; then all is as before. */
-  async setRun(run: number, network: AppliedNetwork): Promise<void> {
+  async setRun(run: number, network: RunNetwork): Promise<void> {
     const { algorithm, isUnread = false } = network;
     const isInherited = !isUnread && this.#inherited.algorithms.delete(algorithm);
     try {
@@ -89,8 +84,7 @@ export class ClientRules {
    * another run's next.
    */
   async removeRun(run: number, algorithm: Ipv4): Promise<void> {
-    this.#inherited.algorithms.delete(algorithm);
-    this.#inherited.alive.delete(algorithm);
+    this.disinherit(algorithm);
     this.#runs.delete(run);
     this.#wanted = this.#plan();
     this.#flushes = [...this.#flushes, algorithm];
@@ -100,6 +94,12 @@ export class ClientRules {
     } finally {
       await this.#apply();
     }
+  }
+
+  /** The run that had this address is over, however it ended. */
+  disinherit(algorithm: Ipv4): void {
+    this.#inherited.algorithms.delete(algorithm);
+    this.#inherited.alive.delete(algorithm);
   }
 
   get remotes(): readonly Remote[] {

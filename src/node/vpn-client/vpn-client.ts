@@ -15,7 +15,7 @@ import type { VpnClient, VpnClientReport } from '../interfaces/vpn-client.ts';
 import { ClientContainerKeeper, type ContainerDeps } from './client-container.ts';
 import { ClientLink } from './client-link.ts';
 import { monitorClient } from './client-monitor.ts';
-import { type AppliedNetwork, ClientRules } from './client-rules.ts';
+import { ClientRules } from './client-rules.ts';
 import type { CommandStream } from './command-stream.ts';
 import { slotLost, tunMissing, unanswered } from './failures.ts';
 import { claimCommand, cleanCommand, readClaims } from './slot-claims.ts';
@@ -136,11 +136,12 @@ class DockerVpnClient implements VpnClient {
   cleanSlot(slot: Slot): Promise<void> {
     checkSlot(slot, this.#deps.isolatedRange);
     return this.#serial(async () => {
+      this.#rules.disinherit(slot.algorithm);
       if (this.#slots.has(slot.index)) await this.#link.run(cleanCommand(slot));
     });
   }
 
-  applyRun(run: number, network: AppliedNetwork): Promise<void> {
+  applyRun(run: number, network: RunNetwork): Promise<void> {
     return this.#serial(() => this.#rules.setRun(run, network));
   }
 

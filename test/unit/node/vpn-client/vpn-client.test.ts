@@ -399,6 +399,20 @@ describe('the VPN client of a node', () => {
     expect(await state('sending')).not.toContain('10.201.0.11');
   });
 
+  it('leaves nothing that an earlier daemon had for a run to the next one in its slot', async () => {
+    await client.start([slot]);
+    await client.applyRun(1, network(49152));
+    await client.close();
+    client = createVpnClient(deps);
+    await client.start([slot], [slot.algorithm]);
+    // Its end found no slot to give back.
+    await client.cleanSlot(slot);
+    await client.applyRun(2, { ...network(49153), peers: [], destinations: [], isUnread: true });
+    expect(await state('ports')).not.toContain('49152');
+    expect(await state('receiving')).toBe('');
+    expect(await state('sending')).not.toContain('10.202.0.9');
+  });
+
   it('keeps what an earlier daemon had for a run while its family cannot be read', async () => {
     await client.start([slot]);
     await client.applyRun(1, network(49152));
