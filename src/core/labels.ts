@@ -92,6 +92,11 @@ export const names = {
 /** Prefixes of the bridges that we name, so that one static rule covers them all. */
 export const BRIDGE_PREFIX = { uplink: 'v6a', slot: 'v6z' } as const;
 
+/** Whether a device of a host has the name of one of our bridges. */
+export function isOurBridge(device: string): boolean {
+  return Object.values(BRIDGE_PREFIX).some((prefix) => device.startsWith(prefix));
+}
+
 /** A bridge name of at most 15 characters (IFNAMSIZ − 1): prefix and eleven hex digits derived from `id`. */
 export function bridgeName(
   prefix: (typeof BRIDGE_PREFIX)[keyof typeof BRIDGE_PREFIX],

@@ -1,7 +1,7 @@
 import type { Clock } from '../../core/clock.ts';
 import type { Engine } from '../../core/engine/engine.ts';
 import { toV6Error, V6Error } from '../../core/errors.ts';
-import { BRIDGE_PREFIX } from '../../core/labels.ts';
+import { isOurBridge } from '../../core/labels.ts';
 import type { Logger } from '../../core/logger.ts';
 import { ACCEPT_CHAIN } from '../../core/net/accept-rules.ts';
 import { GUARD_TABLE } from '../../core/net/guard.ts';
@@ -36,8 +36,6 @@ export interface HostFirewallDeps {
   readonly clock: Clock;
   readonly logger?: Logger | undefined;
 }
-
-const OUR_BRIDGE = new RegExp(`^(${BRIDGE_PREFIX.uplink}|${BRIDGE_PREFIX.slot})`);
 
 /** The host's firewall through a container on its network. */
 export function createHostFirewall(deps: HostFirewallDeps): HostFirewall {
@@ -115,7 +113,7 @@ class ContainerHostFirewall implements HostFirewall {
   async links(): Promise<ReadonlySet<string> | undefined> {
     try {
       const names = (await this.#shell.session((run) => run('ls /sys/class/net'))).split('\n');
-      this.#hasOurBridges ||= names.some((name) => OUR_BRIDGE.test(name));
+      this.#hasOurBridges ||= names.some(isOurBridge);
       return this.#hasOurBridges ? new Set(names) : undefined;
     } catch {
       // The check of the rules, which asks in the same way, tells why.

@@ -1,6 +1,6 @@
 import type { Clock } from '../../core/clock.ts';
 import type { Engine } from '../../core/engine/engine.ts';
-import { BRIDGE_PREFIX } from '../../core/labels.ts';
+import { isOurBridge } from '../../core/labels.ts';
 import type { HostPart } from '../interfaces/host-firewall.ts';
 import type { HostContainer } from './host-container.ts';
 
@@ -18,10 +18,8 @@ const RETRY_MS = 1000;
 /** How long the author of a change is held to be that of what is found. */
 const AUTHOR_MS = 10_000;
 
-/** As `ip -o monitor link` prints the end of a bridge of ours. */
-const BRIDGE_GONE = new RegExp(
-  `^Deleted \\d+: ((?:${BRIDGE_PREFIX.uplink}|${BRIDGE_PREFIX.slot})[^:@]*):`,
-);
+/** As `ip -o monitor link` prints the end of a device; a bridge has no `@`. */
+const DEVICE_GONE = /^Deleted \d+: ([^:@]+):/;
 
 /** What of all changes on a host may concern us: our table and chain, the engine's chain for users, new chains at our hooks. */
 const NEAR_US =
@@ -109,9 +107,9 @@ export class HostWatch {
   }
 
   #read(line: string, { rules, bridges }: Told): void {
-    const [, bridge] = BRIDGE_GONE.exec(line) ?? [];
-    if (bridge !== undefined) {
-      bridges.add(`the bridge ${bridge} went`);
+    const [, device] = DEVICE_GONE.exec(line) ?? [];
+    if (device !== undefined) {
+      if (isOurBridge(device)) bridges.add(`the bridge ${device} went`);
       return;
     }
     if (line === LEGACY_CHANGED) {

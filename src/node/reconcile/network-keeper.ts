@@ -27,7 +27,6 @@ export interface NetworkParts {
   readonly hostRules: Pick<NodeHostRules, 'reconcile'>;
 }
 
-const UPLINK = 'the uplink network';
 const SLOTS = 'the slots';
 const VPN_CLIENT = 'the VPN client';
 const HOST_RULES = 'the host rules';
@@ -50,7 +49,7 @@ export class NetworkKeeper {
       // The networks first: the VPN client is connected to them.
       checks: [
         {
-          name: UPLINK,
+          name: 'the uplink network',
           run: () => checkUplink(engine.networks, () => firewall.links(), networks),
         },
         { name: SLOTS, run: () => slots.reconcile() },

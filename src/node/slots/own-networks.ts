@@ -1,7 +1,7 @@
 import type { NodeConfig } from '../../core/config/node-config.ts';
 import type { NetworkSpec, NetworkState, Networks } from '../../core/engine/engine.ts';
 import { V6Error } from '../../core/errors.ts';
-import { BRIDGE_PREFIX, LABEL, names } from '../../core/labels.ts';
+import { isOurBridge, LABEL, names } from '../../core/labels.ts';
 import type { Logger } from '../../core/logger.ts';
 import type { Cidr } from '../../core/net/ipv4.ts';
 import type { HostView, NetworkChoice, NetworkChoiceStore } from '../interfaces/host-view.ts';
@@ -134,7 +134,7 @@ async function takenNetworks(
       subnets.map((subnet) => ({ subnet, owner: `the engine's network ${name}` })),
     );
   const ofHost = (await host.routes())
-    .filter(({ device }) => !Object.values(BRIDGE_PREFIX).some((mark) => device.startsWith(mark)))
+    .filter(({ device }) => !isOurBridge(device))
     .map(({ destination, device }) => ({ subnet: destination, owner: `the route to ${device}` }));
   return [...ofEngine, ...ofHost];
 }
