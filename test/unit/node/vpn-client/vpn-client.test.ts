@@ -38,6 +38,9 @@ const network = (tunnelPort: number, { algorithm }: Slot = slot): RunNetwork => 
   destinations: [{ address: PEER, protocol: 'tcp', port: 49152 }],
 });
 
+const clientConfig = async (remote = '192.0.2.1 1194 udp'): Promise<string> =>
+  portalFile(await makePair(new Date(Date.now() + 60_000)), [remote]);
+
 describe('the VPN client of a node', () => {
   let folder: TempFolder;
   let engine: FakeEngine;
@@ -110,6 +113,14 @@ describe('the VPN client of a node', () => {
   ]
     .map((line) => `'${line}'`)
     .join(' ')} | nft -f -`;
+
+  /** Until the tunnel is up. */
+  const connect = async (): Promise<void> => {
+    const connecting = client.connect(await clientConfig(), { subnet: SUBNET, limitMs: 5000 });
+    await until('openvpn is called', 5000, () => commands.at(-1) === 'vpn_replace');
+    openvpn.open('>STATE:1,CONNECTED,SUCCESS,10.202.0.11,192.0.2.1,1194,,');
+    await connecting;
+  };
 
   it('keeps only NET_ADMIN and the tun device, and four mounts of its own', async () => {
     await client.start([slot]);
@@ -269,13 +280,7 @@ describe('the VPN client of a node', () => {
 
   it('keeps its tunnel when only the stream of commands was lost', async () => {
     await client.start([slot]);
-    const config = portalFile(await makePair(new Date(Date.now() + 60_000)), [
-      '192.0.2.1 1194 udp',
-    ]);
-    const connecting = client.connect(config, { subnet: SUBNET, limitMs: 5000 });
-    await until('openvpn is called', 5000, () => commands.at(-1) === 'vpn_replace');
-    openvpn.open('>STATE:1,CONNECTED,SUCCESS,10.202.0.11,192.0.2.1,1194,,');
-    await connecting;
+    await connect();
     const states: string[] = [];
     client.onTunnelChange(({ kind }) => states.push(kind));
     commands.length = 0;
@@ -303,9 +308,7 @@ describe('the VPN client of a node', () => {
     engine.failAt('containers.start', 1, 'V6_NET_TUN_MISSING');
     await client.start([slot]);
     expect(engine.specOf(CONTAINER)?.devices).toEqual([]);
-    const config = portalFile(await makePair(new Date(Date.now() + 60_000)), [
-      '192.0.2.1 1194 udp',
-    ]);
+    const config = await clientConfig();
     expect(await client.connect(config, { subnet: SUBNET, limitMs: 1000 })).toMatchObject({
       ok: false,
       failure: { code: 'V6_NET_TUN_MISSING', definite: true },
@@ -314,9 +317,7 @@ describe('the VPN client of a node', () => {
 
   it('hands a file to openvpn and waits for its answer, within the limit', async () => {
     await client.start([slot]);
-    const config = portalFile(await makePair(new Date(Date.now() + 60_000)), [
-      '192.0.2.1 1194 udp',
-    ]);
+    const config = await clientConfig();
     const connecting = client.connect(config, { subnet: SUBNET, limitMs: 5000 });
     await until('openvpn is called', 5000, () => commands.at(-1) === 'vpn_replace');
     expect(await state('remotes')).toBe('192.0.2.1 udp 1194\n');
@@ -331,13 +332,8 @@ describe('the VPN client of a node', () => {
 
   it('does not take a file away for a failure of the one before', async () => {
     await client.start([slot]);
-    const file = async (): Promise<string> =>
-      portalFile(await makePair(new Date(Date.now() + 60_000)), ['192.0.2.1 1194 udp']);
-    const first = client.connect(await file(), { subnet: SUBNET, limitMs: 5000 });
-    await until('openvpn is called', 5000, () => commands.at(-1) === 'vpn_replace');
-    openvpn.open('>STATE:1,CONNECTED,SUCCESS,10.202.0.11,192.0.2.1,1194,,');
-    await first;
-    const second = client.connect(await file(), { subnet: SUBNET, limitMs: 5000 });
+    await connect();
+    const second = client.connect(await clientConfig(), { subnet: SUBNET, limitMs: 5000 });
     openvpn.say('>STATE:2,RECONNECTING,ping-restart,,,,,', '>STATE:3,EXITING,auth-failure,,,,,');
     expect(client.tunnel()).toMatchObject({ kind: 'failed', failure: { definite: true } });
     const replaced = (): number => commands.filter((command) => command === 'vpn_replace').length;
@@ -350,13 +346,7 @@ describe('the VPN client of a node', () => {
 
   it('puts no address on tun0 that the tunnel no longer has', async () => {
     await client.start([slot]);
-    const config = portalFile(await makePair(new Date(Date.now() + 60_000)), [
-      '192.0.2.1 1194 udp',
-    ]);
-    const connecting = client.connect(config, { subnet: SUBNET, limitMs: 5000 });
-    await until('openvpn is called', 5000, () => commands.at(-1) === 'vpn_replace');
-    openvpn.open('>STATE:1,CONNECTED,SUCCESS,10.202.0.11,192.0.2.1,1194,,');
-    await connecting;
+    await connect();
     onCommand = (command) => {
       if (command !== 'survey') return;
       openvpn.end();
@@ -482,17 +472,9 @@ describe('the VPN client of a node', () => {
 
   it('goes on with the tunnel that is up when the next file cannot be written', async () => {
     await client.start([slot]);
-    const file = async (remote: string): Promise<string> =>
-      portalFile(await makePair(new Date(Date.now() + 60_000)), [remote]);
-    const first = client.connect(await file('192.0.2.1 1194 udp'), {
-      subnet: SUBNET,
-      limitMs: 5000,
-    });
-    await until('openvpn is called', 5000, () => commands.at(-1) === 'vpn_replace');
-    openvpn.open('>STATE:1,CONNECTED,SUCCESS,10.202.0.11,192.0.2.1,1194,,');
-    await first;
+    await connect();
     await mkdir(path.join(folder.path, 'client', 'client.ovpn.new'));
-    const second = client.connect(await file('192.0.2.2 1194 udp'), {
+    const second = client.connect(await clientConfig('192.0.2.2 1194 udp'), {
       subnet: SUBNET,
       limitMs: 5000,
     });
