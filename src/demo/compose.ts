@@ -31,7 +31,7 @@ const PASSWORD_BYTES = 18;
 /** The parts of a demo on this machine. Throws V6_ENGINE_MISSING, V6_ENGINE_PERMISSION. */
 export async function composeDemo(environment: DemoEnvironment): Promise<DemoParts> {
   const { root, scope, folders } = environment;
-  const host = await composeNodeHost();
+  const host = await composeNodeHost(root);
   const { vpn, runtime, echo } = imageReferences(root);
   const user = await composeUserSide(folders);
   return {

@@ -1,4 +1,5 @@
 import type { ImageState, Images } from '../core/engine/engine.ts';
+import { V6Error } from '../core/errors.ts';
 import { LABEL } from '../core/labels.ts';
 import { type AnyImageKind, BASE_KINDS, IMAGE_KINDS, IMAGE_LABEL } from './kinds.ts';
 import { identify, imageReferences } from './references.ts';
@@ -27,12 +28,7 @@ export async function listImages(
   const found: ListedImage[] = [];
   for (const kind of [...IMAGE_KINDS, ...BASE_KINDS]) {
     const current = root === undefined ? undefined : findCurrent(root, kind);
-    // An image that somebody builds on ours carries our labels as well: the name tells them apart.
-    const images = await engine.images.list({ [IMAGE_LABEL.kind]: kind });
-    const sorted = images.toSorted((a, b) => b.createdAt.getTime() - a.createdAt.getTime());
-    for (const image of sorted) {
-      const reference = image.tags.find((tag) => tag.startsWith(`v6-${kind}:`));
-      if (reference === undefined) continue;
+    for (const { reference, image } of await ownImages(engine, kind)) {
       const content = image.labels[IMAGE_LABEL.content] ?? '';
       found.push({
         kind,
@@ -47,6 +43,45 @@ export async function listImages(
     }
   }
   return found;
+}
+
+/**
+ * The image of the VPN client, to look after a host's rules with: that of this build when the engine has it, else the newest
+ * of ours; after a crash another version must do. Throws V6_IMAGE_NOT_FOUND, V6_ENGINE_*.
+ */
+export async function findVpnImage(
+  engine: { readonly images: Pick<Images, 'list'> },
+  root: string,
+): Promise<string> {
+  const { vpn } = imageReferences(root);
+  const references = (await ownImages(engine, 'vpn')).map(({ reference }) => reference);
+  const found = references.find((reference) => reference === vpn) ?? references[0];
+  if (found !== undefined) return found;
+  throw new V6Error('V6_IMAGE_NOT_FOUND', 'No image of the VPN client is on this machine', {
+    hints: [
+      'Build it: v6 images build',
+      'Or bring it along: v6 images load FILE',
+      'Or remove all rules of v6 yourself: nft delete table inet v6guard',
+    ],
+    details: { image: vpn },
+  });
+}
+
+/**
+ * Images of one kind, newest first. An image that somebody builds on ours carries our labels as well, and anybody can write
+ * them into an image that a node pulls: the name tells them apart, because no image comes from a registry with such a one.
+ */
+async function ownImages(
+  engine: { readonly images: Pick<Images, 'list'> },
+  kind: AnyImageKind,
+): Promise<readonly { readonly reference: string; readonly image: ImageState }[]> {
+  const images = await engine.images.list({ [IMAGE_LABEL.kind]: kind });
+  return images
+    .toSorted((a, b) => b.createdAt.getTime() - a.createdAt.getTime())
+    .flatMap((image) => {
+      const reference = image.tags.find((tag) => tag.startsWith(`v6-${kind}:`));
+      return reference === undefined ? [] : [{ reference, image }];
+    });
 }
 
 /** What this build uses: by content, or only by name inside the runtime image, where there are no recipes. */

@@ -4,7 +4,7 @@ import type { NodeConfig } from '../core/config/node-config.ts';
 import type { Context } from '../core/context.ts';
 import type { Engine } from '../core/engine/engine.ts';
 import { V6Error } from '../core/errors.ts';
-import { IMAGE_LABEL } from '../images/kinds.ts';
+import { findVpnImage } from '../images/list.ts';
 import { imageReferences } from '../images/references.ts';
 import { privateKeyPath } from './encryption/private-key-path.ts';
 import type { DaemonImages, HostUser } from './host/daemon-container.ts';
@@ -33,8 +33,11 @@ const FOLDER_VARIABLES = [
   'XDG_RUNTIME_DIR',
 ] as const;
 
-/** Connects to the engine of this machine. Throws V6_ENGINE_MISSING, V6_ENGINE_PERMISSION, V6_USAGE for an engine elsewhere. */
-export async function composeNodeHost(): Promise<NodeHost> {
+/**
+ * Connects to the engine of this machine. `root` is the folder of the package: it tells which images are ours. Throws V6_ENGINE_MISSING, V6_ENGINE_PERMISSION, V6_USAGE
+ * for an engine elsewhere.
+ */
+export async function composeNodeHost(root: string): Promise<NodeHost> {
   const [{ connectEngine }, { findContextSocket }] = await Promise.all([
     import('../adapters/docker/engine.ts'),
     import('../adapters/docker/endpoint.ts'),
@@ -48,13 +51,12 @@ export async function composeNodeHost(): Promise<NodeHost> {
     daemonIn: await composeDaemonIn(),
     clock: systemClock,
     user: hostUser(process.env),
-    undoHostRules: (node) => undoHostRules(engine, node),
+    undoHostRules: (node) => undoHostRules(engine, node, root),
   };
 }
 
-/** Rules that a killed daemon left are removed with whatever version of our VPN image is here. */
-async function undoHostRules(engine: Engine, node: LeftoverNode): Promise<void> {
-  const firewall = await composeHostFirewall(engine, node);
+async function undoHostRules(engine: Engine, node: LeftoverNode, root: string): Promise<void> {
+  const firewall = await composeHostFirewall(engine, node, root);
   try {
     await firewall.undo(`${node.scope}/${node.name}`);
   } finally {
@@ -63,25 +65,19 @@ async function undoHostRules(engine: Engine, node: LeftoverNode): Promise<void> 
 }
 
 /**
- * The host's firewall for a command: in a container that goes with `close`. With a data folder, what the node wrote down is read
- * and kept. Throws V6_IMAGE_NOT_FOUND.
+ * The host's firewall for a command: in a container of its own, which goes with `close`; what a daemon keeps for itself is left
+ * alone. With a data folder, what the node wrote down is read and kept. Throws V6_IMAGE_NOT_FOUND, V6_ENGINE_*.
  */
 export async function composeHostFirewall(
   engine: Engine,
-  { scope, dataDir }: Pick<LeftoverNode, 'scope' | 'dataDir'>,
+  { name, scope, dataDir }: LeftoverNode,
+  root: string,
 ): Promise<HostFirewall> {
-  const [image] = (await engine.images.list({ [IMAGE_LABEL.kind]: 'vpn' })).flatMap(
-    ({ tags }) => tags,
-  );
-  if (image === undefined) {
-    throw new V6Error('V6_IMAGE_NOT_FOUND', 'No image of the VPN client is on this machine', {
-      hints: ['Build it: v6 images build', 'Or remove the rules: nft delete table inet v6guard'],
-    });
-  }
+  const image = await findVpnImage(engine, root);
   const { createHostRulesRecords } = await import('../adapters/host/host-rules-records.ts');
   return createHostFirewall({
     engine,
-    container: new HostContainer({ engine, image, scope }),
+    container: new HostContainer({ engine, image, scope, worksFor: name }),
     records: dataDir === undefined ? undefined : createHostRulesRecords(dataDir),
     clock: systemClock,
   });
@@ -140,6 +136,6 @@ function hostUser(env: NodeJS.ProcessEnv): HostUser {
 
 /** Nodes with a container on this machine. */
 export async function runningNodes(): Promise<readonly ListedNode[]> {
-  const { engine } = await composeNodeHost();
-  return listNodes(engine);
+  const { connectEngine } = await import('../adapters/docker/engine.ts');
+  return listNodes(await connectEngine({ env: process.env }));
 }

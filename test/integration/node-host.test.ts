@@ -29,7 +29,7 @@ beforeAll(async () => {
   coordination = await TestCoordination.start(path.join(home, 'server'));
   const [node] = await coordination.createNodes([NAME]);
   apiKey = node?.apiKey ?? '';
-  host = await composeNodeHost();
+  host = await composeNodeHost(ROOT);
   context = contextFor('node', NAME, 'user', { home, isRoot: true });
   await mkdir(path.dirname(context.configFile), { recursive: true });
 });
@@ -66,13 +66,23 @@ async function start(): Promise<StartedNode> {
   });
 }
 
+/** An algorithm on top of the VPN client's image: it has the labels of ours, another user, and is newer. */
+async function buildOnOurs(): Promise<string> {
+  const folder = path.join(home, 'built-on-ours');
+  await mkdir(folder, { recursive: true });
+  await writeFile(path.join(folder, 'Dockerfile'), `FROM ${nodeImages(ROOT).vpn}\nUSER 65534\n`);
+  const tag = 'site/built-on-v6-vpn:1';
+  await host.engine.images.build({ folder, tags: [tag], labels: {} });
+  return tag;
+}
+
 const NOTHING = { containers: [], networks: [], isFolderThere: false, hasRules: false };
 
 /** What there is of this node on the host; other nodes may come and go meanwhile. */
 async function left() {
   const labels = { [LABEL.node]: NAME };
   const { engine, files } = host;
-  const firewall = await composeHostFirewall(engine, { scope: 'user' });
+  const firewall = await composeHostFirewall(engine, { name: NAME, scope: 'user' }, ROOT);
   const { owners } = await firewall.inspect();
   await firewall.close();
   return {
@@ -123,6 +133,7 @@ describe('a node as a container of the runtime image', () => {
   it('removes what a killed daemon left', async () => {
     await configure();
     await start();
+    const built = await buildOnOurs();
     // Removed by force: the engine would start a daemon again that was only killed.
     const container = names.node(NAME, 'user');
     await host.engine.containers.remove(container);
@@ -130,5 +141,6 @@ describe('a node as a container of the runtime image', () => {
     expect(stopped.isClean).toBe(false);
     expect(stopped.removed.containers).toContain(names.vpnClient(NAME, 'user'));
     expect(await left()).toEqual(NOTHING);
+    await host.engine.images.remove(built);
   });
 });

@@ -26,6 +26,7 @@ import { until } from './wait.ts';
 const SLOTS_LOOKED_AT = 32;
 const RUN_LIMIT_MS = 60_000;
 const STOP_LIMIT_MS = 60_000;
+const GONE_LIMIT_MS = 15_000;
 /** Characters of a node's log in a failure. */
 const LOG_TAIL = 4000;
 /** The patience that the lab's VPN server pushes: short, so that drills are. */
@@ -260,8 +261,12 @@ export class MeshLab {
   async remove(): Promise<void> {
     for (const node of this.nodes) await node.stop().catch(() => node.kill());
     await this.world.server.stop().catch(() => undefined);
-    await removeScope(this.engine, this.scope);
-    for (const tag of this.#images) await this.engine.images.remove(tag).catch(() => undefined);
+    // The engine may still have made a container when its daemon was killed: an image that is used cannot go.
+    await until(`nothing is left of ${this.scope}`, GONE_LIMIT_MS, async () => {
+      await removeScope(this.engine, this.scope);
+      for (const tag of this.#images) await this.engine.images.remove(tag);
+      return true;
+    });
     await this.vpn.remove();
   }
 }

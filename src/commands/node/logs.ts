@@ -26,7 +26,7 @@ export default class NodeLogs extends V6Command<NodeLog> {
     const { composeNodeHost } = await import('../../node/compose-host.ts');
     const { nodeLogs } = await import('../../node/host/node-logs.ts');
     const { listNodes } = await import('../../node/host/stop-node.ts');
-    const { engine } = await composeNodeHost();
+    const { engine } = await composeNodeHost(this.config.root);
     const context = await runningNodeContext(flags, process.env, () => listNodes(engine));
     const { follow, tail } = flags;
     let collected = '';

@@ -31,7 +31,7 @@ export default class NodeRemove extends V6Command<RemovedNode> {
       flags,
       isQuiet: this.jsonEnabled(),
     });
-    const host = await composeNodeHost();
+    const host = await composeNodeHost(this.config.root);
     const unlessStopped = (error: unknown): void => {
       if (!isV6Error(error, 'V6_NODE_NOT_RUNNING')) throw error;
     };

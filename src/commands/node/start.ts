@@ -42,7 +42,7 @@ export default class NodeStart extends V6Command<StartedNode> {
     // A mistake in the file is reported before anything is asked of the engine.
     const config = await readNodeConfig(await composeHostFiles(), context);
     const privateKeyFile = await checkPrivateKey(config, context);
-    const host = await composeNodeHost();
+    const host = await composeNodeHost(this.config.root);
     this.note(`Starting the node ${context.name} …`);
     return withInterrupt((signal) =>
       startNode(host, {

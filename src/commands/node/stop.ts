@@ -39,7 +39,7 @@ export default class NodeStop extends V6Command<{ nodes: readonly StoppedNode[] 
   private async stop(flags: CommandFlags<typeof NodeStop>): Promise<readonly StoppedNode[]> {
     const { composeNodeHost } = await import('../../node/compose-host.ts');
     const { listNodes, stopNode, stopNodes } = await import('../../node/host/stop-node.ts');
-    const host = await composeNodeHost();
+    const host = await composeNodeHost(this.config.root);
     if (!flags.all) {
       const context = await runningNodeContext(flags, process.env, () => listNodes(host.engine));
       if (flags.release) await this.release(host, [context]);

@@ -14,7 +14,7 @@ import type { ImageState, Images } from '../../../src/core/engine/engine.ts';
 import { V6Error } from '../../../src/core/errors.ts';
 import { buildImages } from '../../../src/images/build.ts';
 import type { Recipes } from '../../../src/images/interfaces/recipes.ts';
-import { listImages } from '../../../src/images/list.ts';
+import { findVpnImage, listImages } from '../../../src/images/list.ts';
 import { imageReferences } from '../../../src/images/references.ts';
 
 /** Images that were built, with the files and the Dockerfile that the engine was handed. */
@@ -196,5 +196,35 @@ describe('listing the images', () => {
 
   it('is empty where there are none', async () => {
     expect(await listImages(engine, root)).toEqual([]);
+  });
+});
+
+describe('the image that rules of a host are looked after with', () => {
+  const strange = (name: string): void => {
+    const labels = { 'v6.image': 'vpn', 'v6.content': 'abc' };
+    const image = { id: name, tags: [name], labels, sizeBytes: 1, exposedPorts: [], digests: [] };
+    engine.images.images.set(name, { ...image, createdAt: new Date() });
+  };
+
+  it('is that of this build, else the newest of ours', async () => {
+    await buildImages({ engine, recipes }, { root, only: ['vpn'] });
+    const first = imageReferences(root).vpn;
+    write('images/vpn/entry.sh', 'start differently');
+    expect(await findVpnImage(engine, root)).toBe(first);
+    await buildImages({ engine, recipes }, { root, only: ['vpn'] });
+    expect(await findVpnImage(engine, root)).toBe(imageReferences(root).vpn);
+    const second = imageReferences(root).vpn;
+    write('images/vpn/entry.sh', 'start in a third way');
+    expect(await findVpnImage(engine, root)).toBe(second);
+  });
+
+  it('is none that only has our labels: it gets the host’s network, and a task may have brought it', async () => {
+    strange('registry.example.org/evil:1');
+    strange('registry.example.org/v6-vpn:1');
+    await expect(findVpnImage(engine, root)).rejects.toMatchObject({ code: 'V6_IMAGE_NOT_FOUND' });
+    await buildImages({ engine, recipes }, { root, only: ['vpn'] });
+    expect(await findVpnImage(engine, root)).toBe(imageReferences(root).vpn);
+    write('images/vpn/entry.sh', 'start differently');
+    expect(await findVpnImage(engine, root)).toMatch(/^v6-vpn:/);
   });
 });
