@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { whenAborted } from '../core/abort.ts';
 import { systemClock } from '../core/clock.ts';
 import type { Context } from '../core/context.ts';
 import { V6Error } from '../core/errors.ts';
@@ -140,10 +141,8 @@ async function runPortal(options: {
     parseSettings(text, options.settingsFile),
     createJsonLogger({ level: 'info', base: {} }),
   );
-  if (!options.signal.aborted) {
-    await new Promise<void>((resolve) => {
-      options.signal.addEventListener('abort', () => resolve(), { once: true });
-    });
-  }
+  await new Promise<void>((resolve) => {
+    whenAborted(options.signal, resolve);
+  });
   await portal.close();
 }

@@ -290,6 +290,30 @@ describe.each([
     );
   });
 
+  it('ends what follows events or a log when it is told to, also while it asks for them', async () => {
+    const { containers, events } = bound(subject.engine);
+    const id = await containers.create(spec('endless', 'sleep 60'));
+    await containers.start(id);
+    const ends = async (
+      follow: (signal: AbortSignal) => AsyncIterable<unknown>,
+      afterMs: number,
+    ) => {
+      const life = new AbortController();
+      const reading = (async () => {
+        for await (const _ of follow(life.signal));
+        return 'ended';
+      })();
+      if (afterMs > 0) await new Promise((resolve) => setTimeout(resolve, afterMs));
+      life.abort();
+      const late = new Promise((resolve) => setTimeout(resolve, 3000, 'goes on'));
+      return Promise.race([reading, late]);
+    };
+    for (const afterMs of [0, 1, 3, 300]) {
+      expect(await ends((signal) => events({ 'v6.test': TEST }, signal), afterMs)).toBe('ended');
+      expect(await ends((signal) => containers.followLogs(id, signal), afterMs)).toBe('ended');
+    }
+  });
+
   it('finds images by name and refuses to pull what no registry has', async () => {
     const { images } = subject.engine;
     expect((await images.find(subject.image))?.tags).toContain(subject.image);

@@ -48,9 +48,17 @@ async function letEnd(run: number, status: number): Promise<void> {
   await rename(path.join(temporary, 'go.new'), path.join(temporary, 'go'));
 }
 
+const isOver = (): boolean => daemon.exitCode !== null || daemon.signalCode !== null;
+
 async function kill(): Promise<void> {
   daemon.kill('SIGKILL');
-  await until('the daemon is gone', 5000, () => daemon.signalCode !== null);
+  await until('the daemon is gone', 5000, isOver);
+}
+
+/** As `v6 node stop` ends it: nothing of the node stays on the host. */
+async function end(): Promise<void> {
+  daemon.kill('SIGTERM');
+  await until('the daemon has ended', 20_000, isOver);
 }
 
 /** When the engine saw the algorithm end. */
@@ -102,7 +110,7 @@ beforeEach(async () => {
   daemon = await alpha.spawn();
 });
 afterEach(async () => {
-  if (daemon.exitCode === null && daemon.signalCode === null) await kill();
+  if (!isOver()) await end();
   await alpha.clean();
 });
 afterAll(async () => {

@@ -10,7 +10,7 @@ import type {
 import { V6Error } from '../../core/errors.ts';
 import { endpointConfig, toCreateOptions } from './container-spec.ts';
 import { hasStatus, longRequest, reasonOf, request, translateEngineError } from './errors.ts';
-import { Demultiplexer, LineCutter, Queue } from './streams.ts';
+import { Demultiplexer, followStream, LineCutter, Queue } from './streams.ts';
 
 const MAX_LOG_BYTES = 10 * 1024 * 1024;
 
@@ -185,19 +185,13 @@ export class DockerContainers implements Containers {
     const stream = (await request(action, () =>
       this.#docker.getContainer(id).logs({ follow: true, stdout: true, stderr: true }),
     )) as Readable;
-    const queue = new Queue<string>(() => stream.destroy());
     const demultiplexer = new Demultiplexer();
-    const onAbort = (): void => queue.end();
-    stream.on('data', (chunk: Buffer) => queue.push(demultiplexer.push(chunk)));
-    stream.on('end', () => queue.end());
-    stream.on('close', () => queue.end());
-    stream.on('error', (error) => queue.fail(translateEngineError(error, action)));
-    signal.addEventListener('abort', onAbort, { once: true });
-    try {
-      for await (const text of queue) if (text !== '') yield text;
-    } finally {
-      signal.removeEventListener('abort', onAbort);
-    }
+    const pieces = followStream(stream, {
+      signal,
+      take: (chunk) => [demultiplexer.push(chunk)],
+      translate: (error) => translateEngineError(error, action),
+    });
+    for await (const text of pieces) if (text !== '') yield text;
   }
 
   async exec(

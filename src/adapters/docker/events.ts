@@ -2,7 +2,7 @@ import type { Readable } from 'node:stream';
 import type Docker from 'dockerode';
 import type { EngineEvent } from '../../core/engine/engine.ts';
 import { request, translateEngineError } from './errors.ts';
-import { LineCutter, Queue } from './streams.ts';
+import { followStream, LineCutter } from './streams.ts';
 
 /** One line of the engine's event stream (Docker Engine API, "Monitor events"). */
 interface RawEvent {
@@ -37,23 +37,15 @@ export async function* engineEvents(
     });
     return events as Readable;
   });
-  const lines = new Queue<string>(() => stream.destroy());
   const cutter = new LineCutter();
-  stream.on('data', (chunk: Buffer) => {
-    for (const line of cutter.push(chunk.toString('utf8'))) lines.push(line);
+  const lines = followStream(stream, {
+    signal,
+    take: (chunk) => cutter.push(chunk.toString('utf8')),
+    translate: (error) => translateEngineError(error, 'follow events'),
   });
-  stream.on('end', () => lines.end());
-  stream.on('close', () => lines.end());
-  stream.on('error', (error) => lines.fail(translateEngineError(error, 'follow events')));
-  const onAbort = (): void => lines.end();
-  signal.addEventListener('abort', onAbort, { once: true });
-  try {
-    for await (const line of lines) {
-      const event = await toEvent(docker, line, known);
-      if (event && matches(event.labels, wanted)) yield event;
-    }
-  } finally {
-    signal.removeEventListener('abort', onAbort);
+  for await (const line of lines) {
+    const event = await toEvent(docker, line, known);
+    if (event && matches(event.labels, wanted)) yield event;
   }
 }
 

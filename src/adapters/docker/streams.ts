@@ -1,4 +1,6 @@
+import type { Readable } from 'node:stream';
 import { StringDecoder } from 'node:string_decoder';
+import { whenAborted } from '../../core/abort.ts';
 
 /**
  * Values that arrive by callback, read in order by one reader. Ends after `end`, throws after `fail`; nothing is lost
@@ -46,6 +48,34 @@ export class Queue<T> implements AsyncIterable<T> {
     } finally {
       this.#onReturn();
     }
+  }
+}
+
+export interface Following<T> {
+  readonly signal: AbortSignal;
+  /** What a chunk of the stream brings. */
+  readonly take: (chunk: Buffer) => readonly T[];
+  readonly translate: (error: unknown) => unknown;
+}
+
+/** What a stream of the engine brings until it ends or the signal aborts, also when it did before. Throws what `translate` makes. */
+export async function* followStream<T>(
+  stream: Readable,
+  { signal, take, translate }: Following<T>,
+): AsyncIterable<T> {
+  const queue = new Queue<T>(() => stream.destroy());
+  const end = (): void => queue.end();
+  stream.on('data', (chunk: Buffer) => {
+    for (const item of take(chunk)) queue.push(item);
+  });
+  stream.on('end', end);
+  stream.on('close', end);
+  stream.on('error', (error) => queue.fail(translate(error)));
+  const takeBack = whenAborted(signal, end);
+  try {
+    yield* queue;
+  } finally {
+    takeBack();
   }
 }
 

@@ -71,7 +71,9 @@ export class NodeEvents implements CoordinatorEvents {
     let pauseMs = FIRST_PAUSE_MS;
     while (!signal.aborted) {
       try {
-        const wasConnected = await this.#connectOnce(await token.current(signal), handlers, signal);
+        const current = await token.current(signal);
+        if (signal.aborted) return;
+        const wasConnected = await this.#connectOnce(current, handlers, signal);
         if (wasConnected) pauseMs = FIRST_PAUSE_MS;
       } catch (error) {
         if (signal.aborted) return;

@@ -1,3 +1,4 @@
+import { whenAborted } from '../../core/abort.ts';
 import type { Clock } from '../../core/clock.ts';
 import type { Engine } from '../../core/engine/engine.ts';
 import { isOurBridge } from '../../core/labels.ts';
@@ -88,14 +89,13 @@ export class HostWatch {
           '-c',
           PROGRAM,
         ]);
-        const close = (): void => stream.close();
-        signal.addEventListener('abort', close, { once: true });
+        const takeBack = whenAborted(signal, () => stream.close());
         // What happened while nobody looked is not told again.
         if (!isFirst) told.rules.add('the watch over the host’s rules goes on');
         try {
           for await (const line of stream.lines) this.#read(line, told);
         } finally {
-          signal.removeEventListener('abort', close);
+          takeBack();
         }
         // Who looks now brings a container back that was removed.
         if (!signal.aborted) told.rules.add('the watch over the host’s rules was interrupted');

@@ -3,6 +3,7 @@ import { chmod, lstat, mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import path from 'node:path';
 import { Readable } from 'node:stream';
+import { whenAborted } from '../../core/abort.ts';
 import { toV6Error, V6Error } from '../../core/errors.ts';
 import type { Logger } from '../../core/logger.ts';
 import { type Payloads, plainPayloads } from '../encryption/payloads.ts';
@@ -364,9 +365,9 @@ function tooLarge(limit: number): V6Error {
 /** The answer is with the kernel, or its reader has left. */
 function sent(response: ServerResponse, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
-    if (response.writableFinished || signal.aborted) resolve();
+    if (response.writableFinished) resolve();
     response.once('finish', resolve);
-    signal.addEventListener('abort', () => resolve(), { once: true });
+    whenAborted(signal, resolve);
   });
 }
 

@@ -1,3 +1,4 @@
+import { whenAborted } from '../../core/abort.ts';
 import type { Clock } from '../../core/clock.ts';
 import type { Engine } from '../../core/engine/engine.ts';
 import type { ClientContainerKeeper } from './client-container.ts';
@@ -42,13 +43,11 @@ export async function monitorClient(deps: ClientMonitorDeps): Promise<void> {
   while (!signal.aborted) {
     try {
       const stream = await engine.containers.openStream(container.name, ['/bin/sh', '-c', PROGRAM]);
-      const close = (): void => stream.close();
-      signal.addEventListener('abort', close, { once: true });
-      if (signal.aborted) close();
+      const takeBack = whenAborted(signal, () => stream.close());
       try {
         for await (const line of stream.lines) hints.take(line);
       } finally {
-        signal.removeEventListener('abort', close);
+        takeBack();
       }
     } catch {
       // The container or the engine is away; when it is back, all of it is applied anew.

@@ -6,7 +6,7 @@ import { until } from '../../../support/wait.ts';
 
 /** `nft monitor` as the test tells it; each opening is a stream of its own. */
 function monitor() {
-  const opened: { say: (line: string) => void; end: () => void }[] = [];
+  const opened: { say: (line: string) => void; end: () => void; isOpen: () => boolean }[] = [];
   const openStream = async (): Promise<LineStream> => {
     const lines: string[] = [];
     let isOpen = true;
@@ -21,6 +21,7 @@ function monitor() {
         wake();
       },
       end,
+      isOpen: () => isOpen,
     });
     async function* read(): AsyncGenerator<string> {
       for (;;) {
@@ -108,6 +109,13 @@ describe('the watch over the host’s rules', () => {
       expect(hints.at(-1)).toBe(`the host’s rules were changed by somebody (process ${at})`);
     }
     life.abort();
+  });
+
+  it('leaves no stream open when it is ended while it opens one', async () => {
+    const { opened, life } = monitor();
+    life.abort();
+    await until('the stream opens', 1000, () => opened.length === 1);
+    await until('the stream is closed', 1000, () => !(opened[0]?.isOpen() ?? true));
   });
 
   it('looks again when its stream was lost, and says that it missed something', async () => {
