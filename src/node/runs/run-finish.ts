@@ -11,7 +11,8 @@ import { failureNote, type RunEnding } from './run-ending.ts';
 
 /**
  * Undoes the start in reverse, tries every step, and tells the server in between: a port is free only when the server no longer
- * lists it. `reporting` ends the telling: what is not acknowledged then stays on disk for the next daemon.
+ * lists it. `reporting` ends the telling: what is not acknowledged then stays on disk for the next daemon, and the run keeps its
+ * ports.
  */
 export async function finishRun(
   context: RunContext,
@@ -27,8 +28,10 @@ export async function finishRun(
   const told = await report(context, ending, reporting);
   if (!isKept && told.isTold) await giveUpSlot(context, reporting);
   context.needsContainer = context.hasEnded && !isKept && !told.isTold;
-  deps.ports.release(id);
-  if (told.isTold) await attempt(context, 'files', () => deps.files.remove(id));
+  if (told.isTold) {
+    deps.ports.release(id);
+    await attempt(context, 'files', () => deps.files.remove(id));
+  }
   context.enter('ended');
   const { status } = told;
   if (!context.isClosed) context.emit(status);
