@@ -28,6 +28,8 @@ const OPEN: ReadonlySet<string> = new Set(['pending', 'initializing', 'active'])
 export const READ_EVERY_MS = 10_000;
 /** Where a reading takes long, of a thousand runs or from a server under load, this many times its duration. */
 const READ_EVERY_DURATIONS = 40;
+/** A machine that slept in the middle of a reading is not to rest for days, ms. */
+const LONGEST_REST_MS = 600_000;
 /** On hints, readings take a fifth of the time at most, and never come closer than this, ms. */
 const LEAST_PAUSE_MS = 200;
 const PAUSE_DURATIONS = 4;
@@ -213,20 +215,22 @@ export class TaskFamilies {
 
   async #watchAll(): Promise<void> {
     let backOffMs = FIRST_BACK_OFF_MS;
-    let restMs = READ_EVERY_MS;
-    let isTurn = false;
+    // Hints about one family, or one that cannot be read, put the turn of the others off no further.
+    let turn = { at: this.#now(), restMs: READ_EVERY_MS };
     while (this.#members.size > 0 && !this.#life.aborted) {
-      if (!isTurn && ![...this.#members.values()].some(({ isDirty }) => isDirty)) {
-        isTurn = !(await this.#rest(restMs));
+      const since = this.#now();
+      const restedMs = since - turn.at;
+      // A clock that was set back tells nothing.
+      const isTurn = restedMs >= turn.restMs || restedMs < 0;
+      const members = [...this.#members.values()].filter(({ isDirty }) => isTurn || isDirty);
+      if (members.length === 0) {
+        await this.#rest(turn.restMs - restedMs);
         continue;
       }
-      const members = [...this.#members.values()].filter(({ isDirty }) => isTurn || isDirty);
-      isTurn = false;
-      const since = this.#deps.clock.now().getTime();
       const isDone = await this.#readAndApply(members);
-      const tookMs = this.#deps.clock.now().getTime() - since;
+      const tookMs = this.#now() - since;
+      if (isTurn) turn = { at: this.#now(), restMs: restAfter(tookMs) };
       const pauseMs = Math.max(PAUSE_DURATIONS * tookMs, LEAST_PAUSE_MS);
-      restMs = Math.max(READ_EVERY_DURATIONS * tookMs, READ_EVERY_MS);
       await this.#pause(isDone ? Math.min(pauseMs, LONGEST_PAUSE_MS) : backOffMs);
       backOffMs = isDone ? FIRST_BACK_OFF_MS : Math.min(backOffMs * 2, LONGEST_BACK_OFF_MS);
     }
@@ -255,14 +259,16 @@ export class TaskFamilies {
     return isDone;
   }
 
-  /** False when nothing came up within the time. */
-  async #rest(ms: number): Promise<boolean> {
+  /** Until the time is over, or something came up. */
+  async #rest(ms: number): Promise<void> {
     this.#nap = new AbortController();
-    if ([...this.#members.values()].some(({ isDirty }) => isDirty)) return true;
-    return this.#deps.clock.sleep(ms, AbortSignal.any([this.#life, this.#nap.signal])).then(
-      () => false,
-      () => true,
-    );
+    if ([...this.#members.values()].some(({ isDirty }) => isDirty)) return;
+    const signal = AbortSignal.any([this.#life, this.#nap.signal]);
+    await this.#deps.clock.sleep(ms, signal).catch(() => undefined);
+  }
+
+  #now(): number {
+    return this.#deps.clock.now().getTime();
   }
 
   async #pause(ms: number): Promise<void> {
@@ -296,4 +302,8 @@ export class TaskFamilies {
         },
       );
   }
+}
+
+function restAfter(tookMs: number): number {
+  return Math.min(Math.max(READ_EVERY_DURATIONS * tookMs, READ_EVERY_MS), LONGEST_REST_MS);
 }

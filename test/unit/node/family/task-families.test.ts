@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
+import { V6Error } from '../../../../src/core/errors.ts';
 import { type Logger, silentLogger } from '../../../../src/core/logger.ts';
 import type { Cidr, Ipv4 } from '../../../../src/core/net/ipv4.ts';
 import { DESTINATIONS_MAX, type LocalRun } from '../../../../src/node/family/family-member.ts';
@@ -149,6 +150,61 @@ describe('the families of the runs of a node', () => {
     families.onAddressChange(4);
     await settled();
     expect(peers()).toEqual([]);
+  });
+
+  it('are all read by the clock, however often something is heard of one of them', async () => {
+    await families.join(local);
+    await families.join({ ...local, run: 2, task: 20, parent: null });
+    await settled();
+    server.elsewhere.push(at(4, { task: 20 }));
+    for (let turn = 0; turn < 6; turn += 1) {
+      families.hint({ task: 10, parent: 9 });
+      await clock.turn(READ_EVERY_MS / 2);
+      await settled();
+    }
+    expect(peers(2)).toEqual(['10.206.0.4']);
+  });
+
+  it('are all read by the clock, also while one of them cannot be read', async () => {
+    await families.join(local);
+    await families.join({ ...local, run: 2, task: 20, parent: null });
+    await settled();
+    const openRuns = server.family.openRuns.bind(server.family);
+    Object.assign(server.family, {
+      openRuns: async (task: number, signal: AbortSignal) => {
+        if (task === 10) throw new V6Error('V6_SERVER_ANSWER', 'no list');
+        return openRuns(task, signal);
+      },
+    });
+    await clock.turn(READ_EVERY_MS);
+    await settled();
+    server.elsewhere.push(at(4, { task: 20 }));
+    for (let turn = 0; turn < 6; turn += 1) {
+      await clock.turn(30_000);
+      await settled();
+    }
+    expect(peers(2)).toEqual(['10.206.0.4']);
+  });
+
+  it('are read again soon after a machine has slept in the middle of a reading', async () => {
+    await families.join(local);
+    await settled();
+    const openRuns = server.family.openRuns.bind(server.family);
+    let sleepMs = 8 * 3_600_000;
+    Object.assign(server.family, {
+      openRuns: async (task: number, signal: AbortSignal) => {
+        const turned = clock.turn(sleepMs);
+        sleepMs = 0;
+        await turned;
+        return openRuns(task, signal);
+      },
+    });
+    await clock.turn(READ_EVERY_MS);
+    await settled();
+    server.elsewhere.push(at(4));
+    for (let turn = 0; turn < 12; turn += 1) await clock.turn(60_000);
+    await settled();
+    expect(peers()).toEqual(['10.206.0.4']);
   });
 
   it('are read once for all runs of a task', async () => {
