@@ -84,8 +84,13 @@ function createRuns(session: NodeSession, self: () => number): CoordinatorRuns {
     async listOpen(task, signal) {
       const filter = task === undefined ? '' : `&task_id=${task}`;
       const path = `/run?state=open&node_id=${self()}&include=task${filter}`;
-      const runs = (await allPages(session, path, signal)).map(parseOpenRun);
-      return runs.toSorted((a, b) => a.id - b.id);
+      try {
+        const runs = (await allPages(session, path, signal)).map(parseOpenRun);
+        return runs.toSorted((a, b) => a.id - b.id);
+      } catch (error) {
+        if (task !== undefined && isGone(error)) return [];
+        throw error;
+      }
     },
     async hasOpenRuns(task, signal) {
       const path = `/run?state=open&task_id=${task}&per_page=1`;
