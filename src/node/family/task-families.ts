@@ -7,6 +7,7 @@ import type { AlgorithmStatusChange } from '../../core/protocol/events.ts';
 import { type Destination, isFamily } from '../../core/vpn/task-firewall.ts';
 import type { CoordinatorFamily } from '../interfaces/coordinator.ts';
 import type { VpnClient } from '../interfaces/vpn-client.ts';
+import { hasServerFailed, isServerAway, untilAnswered } from '../server-patience.ts';
 import { FamilyMember, type LocalRun, NOBODY } from './family-member.ts';
 import { type FamilyOf, FamilyReader } from './family-reading.ts';
 import { KnownAddresses } from './known-addresses.ts';
@@ -36,6 +37,8 @@ const PAUSE_DURATIONS = 4;
 const LONGEST_PAUSE_MS = 60_000;
 /** Between two readings that questions of one algorithm cause, ms. */
 const CONFIRM_EVERY_MS = 1000;
+/** Its algorithm waits while such a reading is tried again: with the pauses between, less than two seconds. */
+const CONFIRM_PATIENCE_MS = 1000;
 const FIRST_BACK_OFF_MS = 500;
 const LONGEST_BACK_OFF_MS = 30_000;
 
@@ -136,7 +139,8 @@ export class TaskFamilies {
 
   /**
    * The algorithm of a run has been told of these addresses by an answer that is not limited to its family: those that its family
-   * has are allowed when this resolves. Throws what `VpnClient.applyRun` throws.
+   * has are allowed when this resolves. A server that does not answer is asked again for a moment. Throws what it says in the end,
+   * and what `VpnClient.applyRun` throws; where it refuses to tell of the family, what was known of it stays.
    */
   async confirm(run: number, destinations: readonly Destination[]): Promise<void> {
     const member = this.#members.get(run);
@@ -148,12 +152,27 @@ export class TaskFamilies {
     // node do the same three times over.
     const turn = member.confirmations.then(async () => {
       if (!isNews()) return;
-      await this.#read([member]).catch((error: unknown) => this.#sayUnread(error));
+      await this.#readForAnswer(member);
       await this.#apply(member);
     });
     const pause = (): Promise<void> => this.#pause(CONFIRM_EVERY_MS);
     member.confirmations = turn.then(pause, pause);
     await turn;
+  }
+
+  async #readForAnswer(member: FamilyMember): Promise<void> {
+    const since = this.#now();
+    const isUnsure = (error: unknown): boolean =>
+      !member.hasLeft && (isServerAway(error) || hasServerFailed(error));
+    const read = (): Promise<void> => this.#read([member]);
+    const isWorthAsking = (error: unknown): boolean =>
+      isUnsure(error) && this.#now() - since < CONFIRM_PATIENCE_MS;
+    try {
+      await untilAnswered(this.#deps, 'family of a task', this.#life, read, isWorthAsking);
+    } catch (error) {
+      if (isUnsure(error)) throw error;
+      this.#sayUnread(error);
+    }
   }
 
   /** What lies on other nodes: no reading lists the own node, whose ports follow from its live runs. */

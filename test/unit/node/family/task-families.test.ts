@@ -299,6 +299,53 @@ describe('the families of the runs of a node', () => {
     expect(destinations()).toEqual([50_000]);
   });
 
+  it('are asked for again before an answer that needs them is passed on', async () => {
+    await families.join(local);
+    await settled();
+    server.elsewhere.push(at(4, { ports: [50_000] }));
+    server.isAway = true;
+    const told = { address: '10.206.0.4' as Ipv4, protocol: 'tcp', port: 50_000 } as const;
+    const confirmed = families.confirm(1, [told]);
+    await settled();
+    server.isAway = false;
+    await clock.turn(1000);
+    await confirmed;
+    expect(destinations()).toEqual([50_000]);
+  });
+
+  it('keep an answer back that needs them while the server stays away', async () => {
+    await families.join(local);
+    await settled();
+    server.isAway = true;
+    const told = { address: '10.206.0.4' as Ipv4, protocol: 'tcp', port: 50_000 } as const;
+    const confirmed = families.confirm(1, [told]).catch((error: unknown) => error);
+    for (let turn = 0; turn < 5; turn += 1) await clock.turn(1000);
+    expect(await confirmed).toMatchObject({ code: 'V6_SERVER_UNREACHABLE' });
+  });
+
+  it('hold no answer up for a run that has left meanwhile', async () => {
+    await families.join(local);
+    await settled();
+    server.isAway = true;
+    const told = { address: '10.206.0.4' as Ipv4, protocol: 'tcp', port: 50_000 } as const;
+    const confirmed = families.confirm(1, [told]);
+    await settled();
+    families.leave(1);
+    for (let turn = 0; turn < 2; turn += 1) await clock.turn(1000);
+    await confirmed;
+    expect(vpn.networks.get(1)?.destinations).toEqual([]);
+  });
+
+  it('hold no answer up that needs them when the server refuses to tell', async () => {
+    await families.join(local);
+    await settled();
+    const refusal = new V6Error('V6_SERVER_REFUSED', 'no', { details: { status: 403 } });
+    Object.assign(server.family, { openRuns: () => Promise.reject(refusal) });
+    const told = { address: '10.206.0.4' as Ipv4, protocol: 'tcp', port: 50_000 } as const;
+    await families.confirm(1, [told]);
+    expect(destinations()).toEqual([]);
+  });
+
   it('are read once a second at most for questions about other tasks, and all of them are answered', async () => {
     await families.join(local);
     await settled();
