@@ -7,6 +7,7 @@ import { names } from '../../src/core/labels.ts';
 import { TestCoordination, type TestNode } from '../support/coordination.ts';
 import { CutRelay } from '../support/cut-relay.ts';
 import { dockerSandbox } from '../support/docker.ts';
+import { hasEnded } from '../support/name-spaces.ts';
 import { type TempFolder, tempFolder } from '../support/temp-folder.ts';
 import { buildTestAlgorithm, TestNodeDaemon } from '../support/test-node.ts';
 import { until } from '../support/wait.ts';
@@ -28,7 +29,7 @@ let world: TestCoordination;
 let relay: CutRelay;
 let node: TestNode;
 let alpha: TestNodeDaemon;
-let daemon: ChildProcess;
+let daemon: ChildProcess | undefined;
 
 const start = async (): Promise<number> =>
   (await world.createTask(IMAGE, [node.organization])).runs[0] ?? 0;
@@ -48,17 +49,17 @@ async function letEnd(run: number, status: number): Promise<void> {
   await rename(path.join(temporary, 'go.new'), path.join(temporary, 'go'));
 }
 
-const isOver = (): boolean => daemon.exitCode !== null || daemon.signalCode !== null;
+const isOver = (): boolean => daemon === undefined || hasEnded(daemon);
 
 async function kill(): Promise<void> {
-  daemon.kill('SIGKILL');
+  daemon?.kill('SIGKILL');
   await until('the daemon is gone', 5000, isOver);
 }
 
 /** As `v6 node stop` ends it: nothing of the node stays on the host. */
 async function end(): Promise<void> {
-  daemon.kill('SIGTERM');
-  await until('the daemon has ended', 20_000, isOver);
+  daemon?.kill('SIGTERM');
+  await until('the daemon has ended', 60_000, isOver);
 }
 
 /** When the engine saw the algorithm end. */
@@ -110,8 +111,11 @@ beforeEach(async () => {
   daemon = await alpha.spawn();
 });
 afterEach(async () => {
-  if (!isOver()) await end();
-  await alpha.clean();
+  try {
+    if (!isOver()) await end();
+  } finally {
+    await alpha.clean();
+  }
 });
 afterAll(async () => {
   await relay?.stop();

@@ -26,7 +26,7 @@ import { until } from './wait.ts';
 const SLOTS_LOOKED_AT = 32;
 const RUN_LIMIT_MS = 60_000;
 const STOP_LIMIT_MS = 60_000;
-const GONE_LIMIT_MS = 15_000;
+const GONE_LIMIT_MS = 30_000;
 /** Characters of a node's log in a failure. */
 const LOG_TAIL = 4000;
 /** The patience that the lab's VPN server pushes: short, so that drills are. */
@@ -76,8 +76,16 @@ export class MeshLab {
   static async open(title: string, options: MeshLabOptions = {}): Promise<MeshLab> {
     // Two people who run the same file on one engine each have a letter of their own.
     const name = `${title}${process.env.V6_TEST_LAB ?? ''}`;
-    const scope: Scope = `demo-${name}`;
     const vpn = await VpnLab.open(name);
+    try {
+      return await MeshLab.#make(vpn, `demo-${name}`, options);
+    } catch (error) {
+      await vpn.remove();
+      throw error;
+    }
+  }
+
+  static async #make(vpn: VpnLab, scope: Scope, options: MeshLabOptions): Promise<MeshLab> {
     await removeScope(vpn.engine, scope);
     const count = options.nodes ?? 2;
     await writeAddresses(vpn, count);
@@ -259,15 +267,20 @@ export class MeshLab {
 
   /** Whatever the test did, nothing of the lab is left. */
   async remove(): Promise<void> {
-    for (const node of this.nodes) await node.stop().catch(() => node.kill());
+    // One that does not end by itself is killed below, and its rules are undone.
+    for (const node of this.nodes) await node.stop().catch(() => undefined);
     await this.world.server.stop().catch(() => undefined);
-    // The engine may still have made a container when its daemon was killed: an image that is used cannot go.
-    await until(`nothing is left of ${this.scope}`, GONE_LIMIT_MS, async () => {
-      await removeScope(this.engine, this.scope);
-      for (const tag of this.#images) await this.engine.images.remove(tag);
-      return true;
-    });
-    await this.vpn.remove();
+    try {
+      // The engine may still have made a container when its daemon was killed: an image that is used cannot go.
+      await until(`nothing is left of ${this.scope}`, GONE_LIMIT_MS, async () => {
+        for (const { daemon } of this.nodes) await daemon.clean();
+        await removeScope(this.engine, this.scope);
+        for (const tag of this.#images) await this.engine.images.remove(tag);
+        return true;
+      });
+    } finally {
+      await this.vpn.remove();
+    }
   }
 }
 

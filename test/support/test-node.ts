@@ -9,6 +9,8 @@ import type { Logger } from '../../src/core/logger.ts';
 import { redact } from '../../src/core/redact.ts';
 import { composeNode } from '../../src/node/compose.ts';
 import type { NodeDaemon } from '../../src/node/daemon.ts';
+import { forgetHostRules } from './host-rules.ts';
+import { hasEnded } from './name-spaces.ts';
 import { until } from './wait.ts';
 
 /** Long: on a machine whose processors others want as well, a process takes its time. */
@@ -86,6 +88,7 @@ export class TestNodeDaemon {
   readonly log: string[] = [];
   readonly #options: TestNodeOptions;
   daemon: NodeDaemon | undefined;
+  #child: ChildProcess | undefined;
 
   constructor(options: TestNodeOptions) {
     this.#options = options;
@@ -102,6 +105,7 @@ export class TestNodeDaemon {
     const args = [dev, 'node', 'run', ...flags, '--vpn-image', this.#options.vpnImage];
     const { launch = launchHere } = this.#options;
     const child = launch([process.execPath, ...args], this.#env());
+    this.#child = child;
     child.stderr?.on('data', (chunk: Buffer) => this.log.push(chunk.toString()));
     const earlier = this.log.length;
     const isUp = () => this.log.slice(earlier).join('').includes('The node has started');
@@ -142,13 +146,25 @@ export class TestNodeDaemon {
       .toSorted();
   }
 
-  /** Takes away what is left, whatever the test did. */
+  /** Takes away what is left, whatever the test did: processes, containers, networks, and rules of this machine. */
   async clean(): Promise<void> {
+    await this.#endChild();
+    // What it could not undo goes below.
     await this.daemon?.stop().catch(() => undefined);
     const labels = { [LABEL.scope]: this.context.scope, [LABEL.node]: this.context.name };
-    const { containers, networks } = this.#options.engine;
+    const { engine, vpnImage } = this.#options;
+    const { containers, networks } = engine;
     for (const { id } of await containers.list(labels)) await containers.remove(id);
     for (const { name } of await networks.list(labels)) await networks.remove(name);
+    await forgetHostRules(engine, vpnImage, this.context);
+  }
+
+  /** One that a failed test left running: the next daemon of its name would refuse to start beside it. */
+  async #endChild(): Promise<void> {
+    const child = this.#child;
+    if (child === undefined || hasEnded(child)) return;
+    child.kill('SIGKILL');
+    await until(`the process of ${this.context.name} is gone`, 10_000, () => hasEnded(child));
   }
 
   async #write(): Promise<void> {
