@@ -2,7 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { DrillGround, recordDrill } from '../support/drill.ts';
+import { DrillGround, recordDrill, stretched } from '../support/drill.ts';
 import { uptime } from '../support/mesh-flow.ts';
 import { MeshLab, type MeshNode, type MeshRun, type MeshTask } from '../support/mesh-lab.ts';
 import { nodeOnHost } from '../support/mesh-state.ts';
@@ -32,7 +32,7 @@ async function besides(drill: string, work: () => Promise<void>): Promise<void> 
   await recordDrill({ drill, recoveryMs: (uptime() - since) * 1000 });
   await ground.expectFlows(since, {});
   await ground.expectSame(before);
-  expect(await ground.passes()).toBe(true);
+  await until('new connections pass', stretched(2000), () => ground.passes());
 }
 
 const restart = async (): Promise<void> => {

@@ -138,9 +138,12 @@ describe('the networks of slots', () => {
         expect(spare).toHaveLength(SPARE);
         // The daemon would bring the client back before the last one is gone.
         node.process?.kill('SIGSTOP');
-        await lab.docker('stop', '--time', '1', node.client);
-        for (const name of spare) await lab.docker('network', 'rm', name);
-        node.process?.kill('SIGCONT');
+        try {
+          await lab.docker('stop', '--time', '1', node.client);
+          for (const name of spare) await lab.docker('network', 'rm', name);
+        } finally {
+          node.process?.kill('SIGCONT');
+        }
       },
       isBack: async () => (await clientStart()) !== before && (await hasSpare()),
       limitMs: 20_000,

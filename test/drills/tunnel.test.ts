@@ -29,9 +29,9 @@ const isUp = async (of: MeshNode): Promise<boolean> => (await of.control.vpn()).
 /** Waits until the node says that its tunnel is down, and then up; how long each took, ms. */
 async function noticedAndBack(of: MeshNode): Promise<{ noticedMs: number; backMs: number }> {
   const startedAt = performance.now();
-  await until('the node notices', 20_000, async () => !(await isUp(of)));
+  await until('the node notices', 45_000, async () => !(await isUp(of)));
   const noticedAt = performance.now();
-  await until('the tunnel is back', 10_000, () => isUp(of));
+  await until('the tunnel is back', 30_000, () => isUp(of));
   return { noticedMs: noticedAt - startedAt, backMs: performance.now() - noticedAt };
 }
 
@@ -73,10 +73,14 @@ describe('the way to the VPN server', () => {
         await node.changeClient(
           `nft 'add table ip drill; add chain ip drill out { type filter hook output priority 10; }; add rule ip drill out ip daddr ${lab.vpn.serverAddress} drop; add chain ip drill in { type filter hook input priority 10; }; add rule ip drill in ip saddr ${lab.vpn.serverAddress} drop'`,
         );
-        const cutAt = performance.now();
-        await until('the node notices', 20_000, async () => !(await isUp(node)));
-        expect(performance.now() - cutAt).toBeLessThan(stretched(NOTICE_LIMIT_MS));
-        await node.changeClient("nft 'delete table ip drill'");
+        try {
+          const cutAt = performance.now();
+          await until('the node notices', 45_000, async () => !(await isUp(node)));
+          expect(performance.now() - cutAt).toBeLessThan(stretched(NOTICE_LIMIT_MS));
+        } finally {
+          // Left there it would fail every drill that comes after.
+          await node.changeClient("nft 'delete table ip drill'");
+        }
       },
       isBack: () => isUp(node),
       limitMs: 20_000,

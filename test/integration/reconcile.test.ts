@@ -58,7 +58,7 @@ describe('the network of a node that somebody changes', () => {
   it('is checked at the start, and nothing is to be done', async () => {
     const { network } = await until(
       'the first check',
-      5000,
+      REPAIR_MS,
       status,
       (now) => now.network?.lastCheck !== null,
     );
@@ -74,8 +74,10 @@ describe('the network of a node that somebody changes', () => {
     expect((await lab.engine.containers.find(near.container))?.networks[slot.network]).toBe(
       slot.algorithm,
     );
-    const told = repairs().find(
-      ({ what }) => what === `algorithm ${near.container} in the slot network ${slot.network}`,
+    // It is told when the whole check is over, and packets pass before that.
+    const what = `algorithm ${near.container} in the slot network ${slot.network}`;
+    const told = await until('the repair is told', REPAIR_MS, () =>
+      repairs().find((one) => one.what === what),
     );
     expect(told).toMatchObject({
       wanted: slot.algorithm,
@@ -100,14 +102,20 @@ describe('the network of a node that somebody changes', () => {
       const found = await lab.engine.containers.find(node.client);
       return found?.networks.bridge === undefined && found?.state === 'running';
     });
-    expect(await reaches()).toBe(true);
+    await until('the algorithm reaches its peer', REPAIR_MS, reaches);
     await lab.engine.containers.remove(stranger);
   });
 
   it('gets its way out back when the uplink was disconnected', async () => {
     await lab.docker('network', 'disconnect', '--force', lab.vpn.uplink, node.client);
     await until('the algorithm reaches its peer again', REPAIR_MS, reaches);
-    expect(await node.inClient('ip -4 route show default')).toMatch(/^default via /);
+    // Packets pass before it: the VPN server is on the uplink itself.
+    await until(
+      'there is a default route',
+      REPAIR_MS,
+      () => node.inClient('ip -4 route show default'),
+      (route) => route.startsWith('default via '),
+    );
   });
 
   it('starts a task at once whose spare slot was pruned', async () => {
@@ -125,12 +133,16 @@ describe('the network of a node that somebody changes', () => {
     ]);
     // The node looks away while all its spare slots go.
     node.process?.kill('SIGSTOP');
-    const spare = (await lab.engine.networks.list({ 'v6.scope': lab.scope, 'v6.node': node.name }))
-      .map(({ name }) => name)
-      .filter((name) => name !== slot.network);
-    expect(spare).toHaveLength(SPARE);
-    for (const name of spare) await lab.engine.networks.remove(name);
-    node.process?.kill('SIGCONT');
+    try {
+      const labels = { 'v6.scope': lab.scope, 'v6.node': node.name };
+      const spare = (await lab.engine.networks.list(labels))
+        .map(({ name }) => name)
+        .filter((name) => name !== slot.network);
+      expect(spare).toHaveLength(SPARE);
+      for (const name of spare) await lab.engine.networks.remove(name);
+    } finally {
+      node.process?.kill('SIGCONT');
+    }
     await lab.kill(task);
     const active = await lab.status(run?.id ?? 0, ['active']);
     expect(active.log ?? '').not.toContain('V6_');
