@@ -1,5 +1,5 @@
-import { createHash, randomUUID, timingSafeEqual } from 'node:crypto';
-import { chmod, lstat, mkdir, readdir, rename, rm } from 'node:fs/promises';
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { chmod, mkdir, readdir, rm } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import path from 'node:path';
 import { Readable } from 'node:stream';
@@ -12,6 +12,7 @@ import { BodyBudget, type HeldBodies } from './body-budget.ts';
 import { type BodyWork, bodyWorkOf, decryptResults, encryptTask } from './encrypted-bodies.ts';
 import { type AddressSink, addressWorkOf, listedAddresses, notYet } from './listed-addresses.ts';
 import { isPublicRequest, tokenTaskOf, upstreamPath } from './request-check.ts';
+import { clearSocket, isSocket } from './socket-file.ts';
 import { watchSockets } from './socket-watch.ts';
 
 /** The run that may call through a slot. */
@@ -49,6 +50,10 @@ export class SlotProxy {
   readonly #folder: string;
   readonly #maxBodyBytes: number;
   readonly #servers = new Map<number, Server>();
+  /** Slots of servers that lost their socket, with the calls that were open then. */
+  readonly #replaced = new Map<Server, number>();
+  /** Slots that could not be listened for again. */
+  readonly #unmended = new Set<number>();
   /** What an earlier daemon left has been cleared away. */
   #swept: Promise<void> | undefined;
   readonly #callers = new Map<number, ProxyCaller>();
@@ -96,7 +101,9 @@ export class SlotProxy {
       await chmod(this.#folder, 0o700);
       this.#swept ??= this.#sweep();
       await this.#swept;
-      await clear(socket);
+      await clearSocket(socket);
+      // Nobody would ever close it.
+      if (this.#servers.get(index) !== server) throw new Error('the slot was closed meanwhile');
       // The folder keeps others out. No chmod of the socket: the VPN client may write in there, and could have put a link to a
       // file of the host in its place by then.
       await new Promise<void>((resolve, reject) => {
@@ -104,7 +111,7 @@ export class SlotProxy {
         server.listen(socket, resolve);
       });
     } catch (error) {
-      this.#servers.delete(index);
+      if (this.#servers.get(index) === server) this.#servers.delete(index);
       this.#swept = undefined;
       throw new V6Error('V6_NODE_NOT_READY', `Cannot listen on ${socket}`, {
         cause: error,
@@ -122,17 +129,24 @@ export class SlotProxy {
           const index = /^slot-(\d+)\.sock$/.exec(name)?.[1];
           return index !== undefined && !this.#servers.has(Number(index));
         })
-        .map((name) => clear(path.join(this.#folder, name))),
+        .map((name) => clearSocket(path.join(this.#folder, name))),
     );
   }
 
   /** Listens again where somebody removed the socket or put something else there; true when that was so. Open calls go on. */
   async mend(index: number): Promise<boolean> {
     const server = this.#servers.get(index);
-    if (server === undefined || (await isSocket(this.socketOf(index)))) return false;
-    this.#servers.delete(index);
-    server.close();
+    if (server === undefined && !this.#unmended.has(index)) return false;
+    if (server !== undefined) {
+      if (await isSocket(this.socketOf(index))) return false;
+      if (this.#servers.get(index) !== server) return false;
+      this.#servers.delete(index);
+      this.#unmended.add(index);
+      this.#replaced.set(server, index);
+      server.close(() => this.#replaced.delete(server));
+    }
     await this.open(index);
+    this.#unmended.delete(index);
     return true;
   }
 
@@ -163,18 +177,21 @@ export class SlotProxy {
   async close(index: number): Promise<void> {
     const server = this.#servers.get(index);
     this.#servers.delete(index);
+    this.#unmended.delete(index);
     this.#callers.delete(index);
+    for (const [replaced, of] of this.#replaced) if (of === index) replaced.closeAllConnections();
     if (server === undefined) return;
     await new Promise<void>((resolve) => {
       server.close(() => resolve());
       server.closeAllConnections();
     });
-    await clear(this.socketOf(index));
+    await clearSocket(this.socketOf(index));
   }
 
   /** Closes all and removes the folder. */
   async closeAll(): Promise<void> {
-    await Promise.all([...this.#servers.keys()].map((index) => this.close(index)));
+    const open = new Set([...this.#servers.keys(), ...this.#replaced.values()]);
+    await Promise.all([...open].map((index) => this.close(index)));
     await rm(this.#folder, { recursive: true, force: true });
   }
 
@@ -294,25 +311,6 @@ export class SlotProxy {
         ? 'This token does not belong to the run that uses it'
         : `This token belongs to task ${task}, not to the run that uses it`,
     );
-  }
-}
-
-async function isSocket(file: string): Promise<boolean> {
-  return lstat(file).then(
-    (found) => found.isSocket(),
-    () => false,
-  );
-}
-
-/**
- * Makes room for a socket. The VPN client may have put a folder there: that is moved aside, since to remove what is in it would
- * mean to follow names that somebody else can change meanwhile.
- */
-async function clear(socket: string): Promise<void> {
-  try {
-    await rm(socket, { force: true });
-  } catch {
-    await rename(socket, `${socket}.${randomUUID()}`);
   }
 }
 

@@ -19,7 +19,7 @@ let folder: string;
 let proxy: SlotProxy;
 let seen: Seen[];
 /** While the server has the request. */
-let whenAsked: () => void;
+let whenAsked: () => void | Promise<void>;
 let answer: { status: number; body: string } | V6Error;
 
 beforeEach(async () => {
@@ -33,7 +33,7 @@ beforeEach(async () => {
         const chunks: Uint8Array[] = [];
         if (body !== undefined) for await (const chunk of body) chunks.push(chunk);
         seen.push({ ...rest, text: Buffer.concat(chunks).toString() });
-        whenAsked();
+        await whenAsked();
         if (answer instanceof V6Error) throw answer;
         const text = answer.body;
         async function* content() {
@@ -104,6 +104,54 @@ describe('the proxy of a slot', () => {
     expect((await ask('GET', '/task/17', { token: tokenFor(17) })).status).toBe(200);
     expect(await proxy.mend(0)).toBe(false);
     expect(await proxy.mend(7)).toBe(false);
+  });
+
+  it('listens again after an attempt to do so that failed', async () => {
+    await rm(folder, { recursive: true });
+    await writeFile(folder, 'in the way');
+    await expect(proxy.mend(0)).rejects.toMatchObject({ code: 'V6_NODE_NOT_READY' });
+    await expect(proxy.mend(0)).rejects.toMatchObject({ code: 'V6_NODE_NOT_READY' });
+    await rm(folder);
+    expect(await proxy.mend(0)).toBe(true);
+    expect((await ask('GET', '/task/17', { token: tokenFor(17) })).status).toBe(200);
+    await proxy.close(0);
+    expect(await proxy.mend(0)).toBe(false);
+  });
+
+  it('cuts calls that are open when its slot is closed, of before it listened again too', async () => {
+    for (const isMendedWell of [true, false]) {
+      await proxy.open(0);
+      const never = Promise.withResolvers<void>();
+      const asked = Promise.withResolvers<void>();
+      whenAsked = () => {
+        asked.resolve();
+        return never.promise;
+      };
+      const call = ask('GET', '/version').catch((error: unknown) => error);
+      await asked.promise;
+      await rm(folder, { recursive: true });
+      if (isMendedWell) await proxy.mend(0);
+      else {
+        await writeFile(folder, 'in the way');
+        await proxy.mend(0).catch(() => undefined);
+      }
+      await proxy.closeAll();
+      expect(await call).toMatchObject({ code: 'ECONNRESET' });
+      await rm(folder, { recursive: true, force: true });
+    }
+  });
+
+  it('does not listen for a slot that was closed while it was being opened', async () => {
+    const opening = proxy.open(3).catch((error: unknown) => error);
+    await proxy.close(3);
+    expect(await opening).toMatchObject({ code: 'V6_NODE_NOT_READY' });
+    await expect(ask('GET', '/version', { index: 3 })).rejects.toMatchObject({ code: 'ENOENT' });
+    await proxy.open(3);
+    await rm(proxy.socketOf(3));
+    const mending = proxy.mend(3).catch((error: unknown) => error);
+    await proxy.close(3);
+    await mending;
+    await expect(ask('GET', '/version', { index: 3 })).rejects.toMatchObject({ code: 'ENOENT' });
   });
 
   it('tells that a socket is gone, once, and nothing of one that it closed or replaced itself', async () => {
