@@ -129,6 +129,7 @@ export class FakeCoordinator implements Coordinator {
             input,
             startedAt,
             task: of,
+            ports: this.ports.filter(({ run }) => run === id),
           }),
         );
     },

@@ -184,19 +184,24 @@ function isGone(error: unknown): boolean {
 function parseFamilyRun(value: unknown): FamilyRun {
   const run = isRecord(value) ? value : {};
   const node = isRecord(run.node) ? run.node : {};
-  const ports = Array.isArray(run.ports) ? run.ports.filter(isRecord) : [];
   if (typeof run.id !== 'number') throw badAnswer('GET /run', 'has a run without id');
   return {
     run: run.id,
     task: relationId(run.task, 'task of the run'),
     node: typeof node.id === 'number' ? node.id : undefined,
     address: typeof node.ip === 'string' && node.ip !== '' ? node.ip : null,
-    ports: ports.flatMap(({ port, protocol }) =>
-      typeof port === 'number' && Number.isInteger(port) && port >= 1 && port <= 65_535
-        ? [{ port, protocol: protocol === 'tcp' || protocol === 'udp' ? protocol : undefined }]
-        : [],
-    ),
+    ports: portsOf(run.ports),
   };
+}
+
+/** A Python server does not tell the protocol. */
+function portsOf(value: unknown): FamilyRun['ports'] {
+  const ports = Array.isArray(value) ? value.filter(isRecord) : [];
+  return ports.flatMap(({ port, protocol }) =>
+    typeof port === 'number' && Number.isInteger(port) && port >= 1 && port <= 65_535
+      ? [{ port, protocol: protocol === 'tcp' || protocol === 'udp' ? protocol : undefined }]
+      : [],
+  );
 }
 
 function createOrganizations(session: NodeSession): CoordinatorOrganizations {
@@ -312,6 +317,7 @@ function parseOpenRun(value: unknown): OpenRun {
     startedAt: typeof run.started_at === 'string' ? run.started_at : null,
     // Python servers and ours send the whole task; what we read of it was looked at above or is checked where it is used.
     task: { ...task, databases: databasesOf(task.databases) } as unknown as Task,
+    ports: portsOf(run.ports),
   };
 }
 

@@ -48,6 +48,8 @@ export interface OpenRun {
   readonly isInBlobStore?: boolean;
   readonly startedAt: string | null;
   readonly task: Task;
+  /** What the server lists for it. */
+  readonly ports?: FamilyRun['ports'];
 }
 
 export interface RunPatch {

@@ -220,7 +220,7 @@ function takeOver(context: RunContext, record?: RunRecord, container?: string): 
   context.record = record;
   context.container = container;
   context.registration = new RunRegistration(context.deps, context.id, [], context.signal);
-  context.registration.wasTried = true;
+  context.registration.takeOver();
   for (const lease of record?.ports ?? []) keepLease(context, lease);
 }
 

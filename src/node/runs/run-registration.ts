@@ -1,3 +1,4 @@
+import type { FamilyRun } from '../interfaces/coordinator.ts';
 import type { PortLease } from '../interfaces/run-files.ts';
 import { isServerAway, untilAnswered } from '../server-patience.ts';
 import type { RunDeps } from './run-deps.ts';
@@ -17,13 +18,22 @@ export class RunRegistration {
   #steps: Promise<unknown> = Promise.resolve();
   #isDone = false;
   /** True once anything was sent, by an earlier daemon too: the server may have entries of the run. */
-  wasTried = false;
+  #wasTried = false;
 
   constructor(deps: Deps, run: number, leases: readonly PortLease[], signal: AbortSignal) {
     this.#deps = deps;
     this.#run = run;
     this.#leases = leases;
     this.#signal = AbortSignal.any([signal, this.#over.signal]);
+  }
+
+  /**
+   * Takes over what an earlier daemon registered. When the server lists just that, nothing is sent: a peer that read the ports
+   * while they are cleared and sent again would cut the flows to them.
+   */
+  takeOver(listed: FamilyRun['ports'] = []): void {
+    this.#wasTried = true;
+    this.#isDone = areListed(this.#leases, listed);
   }
 
   /**
@@ -43,8 +53,8 @@ export class RunRegistration {
     const { runs } = this.#deps;
     // As a whole it may be repeated: a port whose acknowledgement was lost is cleared before it is sent again.
     await untilAnswered(this.#deps, 'registration of ports', this.#signal, async () => {
-      if (this.wasTried) await runs.clearPorts(this.#run, this.#signal);
-      this.wasTried = true;
+      if (this.#wasTried) await runs.clearPorts(this.#run, this.#signal);
+      this.#wasTried = true;
       for (const { tunnelPort, protocol, label } of this.#leases) {
         await runs.registerPort(
           { run: this.#run, port: tunnelPort, protocol, label },
@@ -60,7 +70,7 @@ export class RunRegistration {
   async withdraw(signal: AbortSignal): Promise<void> {
     this.#over.abort(new Error('the run has ended'));
     await this.#steps;
-    if (!this.wasTried) return;
+    if (!this.#wasTried) return;
     try {
       await untilAnswered(this.#deps, 'removal of ports', signal, () =>
         this.#deps.runs.clearPorts(this.#run, signal),
@@ -73,4 +83,15 @@ export class RunRegistration {
       });
     }
   }
+}
+
+/** Whether the server lists all of these, once each, and nothing else. One that tells no protocol was given the TCP ports only. */
+function areListed(leases: readonly PortLease[], listed: FamilyRun['ports']): boolean {
+  const tells = listed.every(({ protocol }) => protocol !== undefined);
+  const wanted = leases.filter(({ protocol }) => tells || protocol === 'tcp');
+  const has = new Set(listed.map(({ port, protocol = 'tcp' }) => `${port}/${protocol}`));
+  return (
+    listed.length === wanted.length &&
+    wanted.every(({ tunnelPort, protocol }) => has.has(`${tunnelPort}/${protocol}`))
+  );
 }

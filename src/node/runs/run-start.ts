@@ -100,7 +100,7 @@ export async function resumeRun(
   context.hasRules = true;
   if (record.ports.length > 0) {
     context.registration = new RunRegistration(deps, id, record.ports, signal);
-    context.registration.wasTried = true;
+    context.registration.takeOver(context.open.ports);
     await joinFamily(context, slot, record.ports);
     await context.registration.register();
   }

@@ -51,6 +51,24 @@ describe('the open runs of a node', () => {
     await expect(runs.listOpen()).rejects.toMatchObject({ details: { status } });
   });
 
+  it('are told with the ports that the server lists for them', async () => {
+    const run = { id: 7, status: 'active', task: { id: 5, image: 'echo:1' } };
+    const ports = [{ port: 49_152, label: null }, { port: 49_153, protocol: 'udp' }, { port: 0 }];
+    const { runs } = await connect(() => ({
+      data: [
+        { ...run, ports },
+        { ...run, id: 8 },
+      ],
+    }));
+    expect((await runs.listOpen()).map((open) => open.ports)).toEqual([
+      [
+        { port: 49_152, protocol: undefined },
+        { port: 49_153, protocol: 'udp' },
+      ],
+      [],
+    ]);
+  });
+
   it.each([401, 500])('are not known of a task when the server says %i', async (status) => {
     const { runs } = await connect(refuse(status));
     await expect(runs.listOpen(5)).rejects.toMatchObject({ details: { status } });
