@@ -90,7 +90,7 @@ describe('a node without VPN', () => {
     expect(gone).toMatchObject({ status: 'non-existing Docker image' });
     expect(gone.log).toContain('V6_IMAGE_NOT_FOUND');
     const runs = () => daemon.status().runs.length;
-    await until('no run is left', 5000, runs, (count) => count === 0);
+    await until('no run is left', 15_000, runs, (count) => count === 0);
     expect(daemon.status()).toMatchObject({ vpn: { state: 'off' }, queued: 0, slots: { busy: 0 } });
     await daemon.stop();
     expect(await alpha.held()).toEqual([]);
@@ -139,11 +139,10 @@ describe('a node without VPN', () => {
     expect((await algorithm(run))?.state).toBe('running');
     const second = create();
     await second.start();
-    await until('it is carried on', 5000, () =>
+    await until('it is carried on', 15_000, () =>
       second.log.join('').includes('outlived the daemon'),
     );
-    const temporary = path.join(second.context.dataDir, 'data', `tmp-${digits(run)}`);
-    await writeFile(path.join(temporary, 'go'), '');
+    await letGo(second, run);
     expect(await ended(run)).toMatchObject({ status: 'completed' });
     expect(await world.result(run)).toBe('"held"');
   });
@@ -266,7 +265,7 @@ describe('a node with VPN', () => {
       watch.events.filter(({ Type, Action }) => Type === 'container' && Action.startsWith(action));
     // The probe works: this one it sees.
     await engine.containers.exec(names.vpnClient('alpha', SCOPE), ['true']);
-    await until('the exec is seen', 5000, () => seen('exec_die').length === 1);
+    await until('the exec is seen', 15_000, () => seen('exec_die').length === 1);
     watch.clear();
     const run = await start('self');
     expect(await ended(run)).toMatchObject({ status: 'completed' });
@@ -277,12 +276,13 @@ describe('a node with VPN', () => {
   });
 
   it('calls a run active, and so shows its address to others, only when its port listens', async () => {
-    await connected();
+    const alpha = await connected();
     const run = await start('late');
     const pid = async () => (await algorithm(run))?.pid ?? 0;
     await until('the container runs', RUN_LIMIT_MS, pid, (found) => found > 0);
     expect(await readListeningPorts(await pid())).not.toContain('tcp/8888');
     expect((await world.run(run)).status).toBe('initializing');
+    await letGo(alpha, run);
     const isActive = async () => (await world.run(run)).status === 'active';
     await until('it is active', RUN_LIMIT_MS, isActive);
     expect(await readListeningPorts(await pid())).toContain('tcp/8888');
@@ -295,7 +295,7 @@ describe('a node with VPN', () => {
     await until('the server is cut off', RUN_LIMIT_MS, () => relay.isCut);
     const asked = () => relay.seen.filter((line) => line.startsWith('DELETE /api/port')).length;
     const before = asked();
-    await until('it asks again', 10_000, () => asked() >= before + 2);
+    await until('it asks again', 30_000, () => asked() >= before + 2);
     expect(alpha.daemon?.status().runs).toMatchObject([{ run, state: 'registering' }]);
     expect(await algorithm(run)).toBeUndefined();
     relay.restore();
@@ -316,10 +316,13 @@ describe('a node with VPN', () => {
     await engine.containers.start(lab.serverName);
     const ports = async () => (await world.run(run)).ports as unknown[];
     await until('it is registered', 90_000, ports, (list) => list.length === 1);
-    const temporary = path.join(alpha.context.dataDir, 'data', `tmp-${digits(run)}`);
-    await writeFile(path.join(temporary, 'go'), '');
+    await letGo(alpha, run);
     expect(await ended(run)).toMatchObject({ status: 'completed' });
   });
 });
 
-const digits = (run: number): string => String(run).padStart(9, '0');
+/** Makes the file that the algorithm of a run waits for. */
+async function letGo({ context }: TestNodeDaemon, run: number): Promise<void> {
+  const folder = path.join(context.dataDir, 'data', `tmp-${String(run).padStart(9, '0')}`);
+  await writeFile(path.join(folder, 'go'), '');
+}

@@ -26,7 +26,7 @@ case "$in" in
   *'"fail"'*) echo broken; exit 3;;
   *'"wait"'*) echo waiting; exec sleep 600;;
   *'"hold"'*) while [ ! -e /mnt/tmp/go ]; do sleep 0.1; done; printf '"held"' > $d/output;;
-  *'"late"'*) sleep 2; exec socat TCP-LISTEN:8888,fork,reuseaddr EXEC:cat;;
+  *'"late"'*) while [ ! -e /mnt/tmp/go ]; do sleep 0.1; done; exec socat TCP-LISTEN:8888,fork,reuseaddr EXEC:cat;;
   *'"version"'*) ask /version '' > $d/output;;
   *'"stranger"'*) ask /task/1 a.b.c > $d/output;;
   *'"self"'*)
