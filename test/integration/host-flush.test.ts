@@ -41,7 +41,7 @@ describe('a host whose rules are flushed, as a restart of nftables does', () => 
     return stdout;
   };
   const reaches = async (): Promise<boolean> => {
-    const ping = ['ping', '-c', '1', '-W', '1', BEYOND];
+    const ping = ['ping', '-c', '1', '-W', '5', BEYOND];
     return (await engine.containers.exec(PLACE, ping)).exitCode === 0;
   };
 
@@ -58,8 +58,8 @@ describe('a host whose rules are flushed, as a restart of nftables does', () => 
       bridge: BRIDGE,
       form: 'uplink',
     });
-    lab.spawn(['unshare', '-n', '/bin/sh', '-c', `echo $$ >${lab.folder}/beyond; exec sleep 120`]);
-    await until('there is a beyond', 5000, async () =>
+    lab.spawn(['unshare', '-n', '/bin/sh', '-c', `echo $$ >${lab.folder}/beyond; exec sleep 900`]);
+    await until('there is a beyond', 20_000, async () =>
       host(`ip link set lo up; cat ${lab.folder}/beyond`).catch(() => ''),
     );
     await host(
@@ -75,7 +75,7 @@ describe('a host whose rules are flushed, as a restart of nftables does', () => 
       image,
       labels: {},
       entrypoint: ['/usr/bin/tini', '--', '/bin/sleep'],
-      command: ['120'],
+      command: ['900'],
       networks: [{ name: 'v6a-flush' }],
       capabilities: ['NET_RAW'],
     });
@@ -101,7 +101,7 @@ describe('a host whose rules are flushed, as a restart of nftables does', () => 
       firewall.reconcile(WANTED).catch((error: unknown) => failures.push(error));
     }, life.signal);
     try {
-      await until('the watch looks', 5000, async () =>
+      await until('the watch looks', 20_000, async () =>
         (await host('ps -eo args || true')).includes('nft monitor'),
       );
       await host('nft flush ruleset');
@@ -168,7 +168,7 @@ describe('a host with iptables-legacy that drops what is forwarded', () => {
     }, life.signal);
     try {
       // It has looked once, and sleeps.
-      await until('the watch looks', 5000, async () =>
+      await until('the watch looks', 20_000, async () =>
         (await lab.exec(['ps', '-eo', 'args'])).stdout.includes('\nsleep 2\n'),
       );
       for (const damage of [

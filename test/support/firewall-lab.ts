@@ -21,6 +21,7 @@ import {
   type PrivateEngineOptions,
   startPrivateEngine,
 } from './private-engine.ts';
+import { until } from './wait.ts';
 
 const DEV = path.join(import.meta.dirname, '../../bin/dev.js');
 const RANGE = '10.224.8.0/22' as Cidr;
@@ -132,11 +133,13 @@ export class FirewallLab implements AsyncDisposable {
 
   /** Whether the algorithm's place gets an answer from the VPN client's place. */
   async doesPass(): Promise<boolean> {
-    const { output } = await this.engine.containers.exec('lab-algorithm', [
-      '/bin/sh',
-      '-c',
-      `socat -u -T 1 TCP:${this.#slot().client}:${PORT},connect-timeout=0.7 - 2>/dev/null`,
-    ]);
+    return this.#isGreeted('lab-algorithm', this.#slot().client);
+  }
+
+  /** Whether the VPN client's place is heard at this address. The time is for a lost packet, which is sent again after 1 s. */
+  async #isGreeted(container: string, address: string): Promise<boolean> {
+    const line = `socat -u -T 2 TCP:${address}:${PORT},connect-timeout=2.5 - 2>/dev/null`;
+    const { output } = await this.engine.containers.exec(container, ['/bin/sh', '-c', line]);
     return output.includes('lab-client');
   }
 
@@ -209,5 +212,8 @@ export class FirewallLab implements AsyncDisposable {
       });
       await this.engine.containers.start(id);
     }
+    await until('the client’s place listens', 20_000, () =>
+      this.#isGreeted('lab-client', '127.0.0.1'),
+    );
   }
 }
