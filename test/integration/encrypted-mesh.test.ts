@@ -7,10 +7,7 @@ import { TestDemo } from '../support/demo.ts';
 const demo = new TestDemo('crypt');
 
 beforeAll(() => demo.open());
-afterAll(async () => {
-  await demo.down();
-  await demo.close();
-});
+afterAll(() => demo.close());
 
 it('v6 demo up --encrypted gives each organization a key, and v6 vpn test passes through it', async () => {
   const up = await demo.up(['--nodes', '2', '--encrypted']);

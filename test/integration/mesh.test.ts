@@ -92,7 +92,6 @@ beforeAll(async () => {
 
 afterAll(async () => {
   squatter.close();
-  await demo.down();
   await demo.close();
 }, 180_000);
 

@@ -4,6 +4,7 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parseServerConfig } from '../../src/core/config/server-config.ts';
 import { type Context, contextFor } from '../../src/core/context.ts';
+import { isV6Error } from '../../src/core/errors.ts';
 import { names } from '../../src/core/labels.ts';
 import type { ImportReport } from '../../src/server/admin/import-report.ts';
 import { composeServerHost, type ServerHost } from '../../src/server/compose-host.ts';
@@ -34,8 +35,13 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
-  await stopServer(host, context).catch(() => undefined);
-  await rm(home, { recursive: true, force: true });
+  try {
+    await stopServer(host, context).catch((error: unknown) => {
+      if (!isV6Error(error, 'V6_SERVER_NOT_RUNNING')) throw error;
+    });
+  } finally {
+    await rm(home, { recursive: true, force: true });
+  }
 });
 
 async function configure(lines: string): Promise<void> {

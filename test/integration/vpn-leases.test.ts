@@ -73,10 +73,7 @@ beforeAll(async () => {
   expect(await issued()).toBe(2);
 });
 
-afterAll(async () => {
-  await demo.down();
-  await demo.close();
-});
+afterAll(() => demo.close());
 
 describe('the levels of connected', () => {
   it('rise from tunnel to data to peer as evidence comes', async () => {
@@ -242,7 +239,10 @@ describe('a lease that is given back', () => {
     expect(await portalLease(2)).toBeNull();
     expect(await isThere(path.join(demo.root, 'node/hospital-2/config.yaml'))).toBe(false);
     expect(await isThere(ovpn(2))).toBe(false);
-    const left = await demo.docker('ps', '--all', '--filter', 'label=v6.node=hospital-2', '-q');
+    // Of this demo alone: others have a hospital of that name as well.
+    const filters = ['label=v6.node=hospital-2', `label=v6.scope=${demo.scope}`];
+    const words = filters.flatMap((filter) => ['--filter', filter]);
+    const left = await demo.docker('ps', '--all', '--quiet', ...words);
     expect(left).toBe('');
   });
 });

@@ -45,10 +45,13 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  await demo.down();
-  await demo.close();
-  await demo.docker('rmi', '--force', FLOW_IMAGE).catch(() => undefined);
-  await rm(folder, { recursive: true, force: true });
+  try {
+    await demo.close();
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+    // It has the labels of ours.
+    await demo.docker('rmi', '--force', FLOW_IMAGE);
+  }
 });
 
 /** Starts the flow, and gives what ends it. Both nodes renew: its client's and its server's. */

@@ -118,8 +118,12 @@ export class TestDemo {
     );
   }
 
+  /** For the end of a test file: nothing of the demo is left. Throws with what `demo down` said when it could not do that. */
   async close(): Promise<void> {
-    if (this.home !== '') await rm(this.home, { recursive: true, force: true });
+    if (this.home === '') return;
+    const { exitCode, stdout, stderr } = await this.down();
+    await rm(this.home, { recursive: true, force: true });
+    if (exitCode !== 0) throw new Error(`v6 demo down ended with ${exitCode}: ${stdout}${stderr}`);
   }
 }
 
