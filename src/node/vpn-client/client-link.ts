@@ -1,3 +1,4 @@
+import { whenAborted } from '../../core/abort.ts';
 import type { Clock } from '../../core/clock.ts';
 import type { Engine } from '../../core/engine/engine.ts';
 import { toV6Error, V6Error } from '../../core/errors.ts';
@@ -119,8 +120,9 @@ export class ClientLink {
     const id = await this.#runningContainer();
     const lines = await engine.containers.openStream(id, ['/bin/sh']);
     const stream = new CommandStream(lines, SET_UP);
+    // Nobody else knows it yet: a client that says nothing would hold up whoever lets it go.
+    const takeBack = whenAborted(signal, () => stream.close());
     try {
-      signal.throwIfAborted();
       await stream.run('ready', FIRST_WORD_MS);
       await container.align(slots());
       await apply(stream);
@@ -129,6 +131,8 @@ export class ClientLink {
       // Half of the desired state is none: the next attempt begins anew.
       stream.close();
       throw error;
+    } finally {
+      takeBack();
     }
     this.#stream = stream;
     this.#containerId = id;

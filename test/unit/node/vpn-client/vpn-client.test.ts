@@ -52,12 +52,15 @@ describe('the VPN client of a node', () => {
   let refused: string | undefined;
   /** Called with each command, before it is answered. */
   let onCommand: ((command: string) => void) | undefined;
+  /** No command is answered. */
+  let isSilent: boolean;
 
   beforeEach(async () => {
     folder = await tempFolder();
     commands = [];
     refused = undefined;
     onCommand = undefined;
+    isSilent = false;
     engine = new FakeEngine({
       images: ['v6-vpn:1'],
       stream: (_, line) => {
@@ -66,6 +69,7 @@ describe('the VPN client of a node', () => {
         const command = /^\{ (.*); \} <\/dev\/null/.exec(line)?.[1] ?? '';
         commands.push(command);
         onCommand?.(command);
+        if (isSilent) return [];
         const isRefused = refused !== undefined && command.includes(refused);
         return [...(isRefused ? ['Error: no'] : []), `${marker} ${isRefused ? 1 : 0}`];
       },
@@ -468,6 +472,21 @@ describe('the VPN client of a node', () => {
     await closing;
     expect(commands).toEqual([]);
     expect(closed).toBeGreaterThan(0);
+  });
+
+  it('waits for no word of a client that says nothing when it is let go', async () => {
+    client = createVpnClient({ ...deps, clock: new ManualClock() });
+    await client.start([slot]);
+    isSilent = true;
+    commands.length = 0;
+    engine.loseStreams(CONTAINER);
+    await until('it is asked anew', 2000, () => commands.includes('ready'));
+    let isClosed = false;
+    void client.close().then(() => {
+      isClosed = true;
+    });
+    await until('it is let go', 3000, () => isClosed);
+    expect(commands).toEqual(['ready']);
   });
 
   it('goes on with the tunnel that is up when the next file cannot be written', async () => {
