@@ -1,5 +1,6 @@
 import { untilEngineAnswers } from '../engine-patience.ts';
 import type { PortWish } from '../interfaces/run-files.ts';
+import { engineAnswer } from './engine-answer.ts';
 import type { RunDeps } from './run-deps.ts';
 
 /** After this an algorithm that never listens counts as started, in ms (design: ten seconds). */
@@ -18,7 +19,7 @@ export async function awaitListening(
   signal: AbortSignal,
 ): Promise<void> {
   const state = await untilEngineAnswers({ clock, logger }, 'ports of an algorithm', signal, () =>
-    engine.containers.find(container),
+    engineAnswer(clock, signal, engine.containers.find(container)),
   );
   if (state === undefined || state.pid === 0) return;
   const endsAt = clock.now().getTime() + LIMIT_MS;

@@ -3,6 +3,7 @@ import { V6Error } from '../../core/errors.ts';
 import { LABEL } from '../../core/labels.ts';
 import { isEngineAway, untilEngineAnswers } from '../engine-patience.ts';
 import type { EngineAbsence } from './container-end.ts';
+import { engineAnswer } from './engine-answer.ts';
 import type { RunDeps } from './run-deps.ts';
 
 /** What speaks for an end that the algorithm did not choose. */
@@ -46,7 +47,8 @@ export async function gatherEvidence(
   await clock.sleep(SETTLE_MS, signal);
   const containers = await untilEngineAnswers(deps, 'end of an algorithm', signal, async () => {
     try {
-      return await engine.containers.list({ [LABEL.scope]: node.scope, [LABEL.node]: node.name });
+      const labels = { [LABEL.scope]: node.scope, [LABEL.node]: node.name };
+      return await engineAnswer(clock, signal, engine.containers.list(labels));
     } catch (error) {
       wasAway ||= isEngineAway(error);
       throw error;
