@@ -31,6 +31,8 @@ export interface VpnClientDeps extends ContainerDeps {
 
 /** A tunnel with a good file is up within half a second of its container's start, ms. */
 const ADOPTION_PATIENCE_MS = 1500;
+/** What a change that is under way may take when the client is let go, ms: one that waits for an engine that hangs never ends. */
+const CLOSING_PATIENCE_MS = 3000;
 
 /** Drives one VPN client container; see the interface. Nothing happens before `start`. */
 export function createVpnClient(deps: VpnClientDeps): VpnClient {
@@ -251,17 +253,26 @@ class DockerVpnClient implements VpnClient {
   }
 
   async close(): Promise<void> {
+    this.#letGo();
+    const waiting = new AbortController();
+    const limit = this.#deps.clock.sleep(CLOSING_PATIENCE_MS, waiting.signal);
+    await Promise.race([this.#changes, limit]);
+    limit.catch(() => undefined);
+    waiting.abort();
+  }
+
+  async remove(): Promise<void> {
+    this.#letGo();
+    await this.#changes;
+    await this.#container.remove();
+    await this.#folder.remove();
+  }
+
+  #letGo(): void {
     this.#watch.silence();
     this.#closing.abort(new V6Error('V6_INTERRUPTED', 'The VPN client is being let go'));
     this.#management?.close();
     this.#link.close();
-    await this.#changes.catch(() => undefined);
-  }
-
-  async remove(): Promise<void> {
-    await this.close();
-    await this.#container.remove();
-    await this.#folder.remove();
   }
 
   // ---- desired state

@@ -489,6 +489,32 @@ describe('the VPN client of a node', () => {
     expect(commands).toEqual(['ready']);
   });
 
+  it('does not wait for ever for an engine that says nothing when it is let go', async () => {
+    const clock = new ManualClock();
+    client = createVpnClient({ ...deps, clock });
+    await client.start([slot]);
+    const hanging = Promise.withResolvers<undefined>();
+    let isAsked = false;
+    Object.assign(engine.containers, {
+      find: () => {
+        isAsked = true;
+        return hanging.promise;
+      },
+    });
+    engine.loseStreams(CONTAINER);
+    await until('the engine is asked', 2000, () => isAsked);
+    let isClosed = false;
+    void client.close().then(() => {
+      isClosed = true;
+    });
+    await settled();
+    // What is under way has a moment.
+    expect(isClosed).toBe(false);
+    await clock.turn(3000);
+    expect(isClosed).toBe(true);
+    hanging.resolve(undefined);
+  });
+
   it('goes on with the tunnel that is up when the next file cannot be written', async () => {
     await client.start([slot]);
     await connect();
