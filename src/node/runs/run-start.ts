@@ -91,6 +91,9 @@ export async function resumeRun(
   context.enter('adopting');
   context.record = record;
   context.container = container.id;
+  // First of all: whatever fails from here on, the end takes its entries back.
+  context.registration = new RunRegistration(deps, id, record.ports, signal);
+  context.registration.takeOver(context.open.ports);
   deps.ports.adopt(id, record.ports);
   const slot = await deps.slots.acquire(id);
   context.slot = slot;
@@ -99,8 +102,6 @@ export async function resumeRun(
   // The rules that the earlier daemon had for it stand, whatever happens to it now.
   context.hasRules = true;
   if (record.ports.length > 0) {
-    context.registration = new RunRegistration(deps, id, record.ports, signal);
-    context.registration.takeOver(context.open.ports);
     await joinFamily(context, slot, record.ports);
     await context.registration.register();
   }

@@ -76,6 +76,34 @@ describe('the ports of a run that outlives its daemon', () => {
   });
 });
 
+describe('a run that outlives its daemon and cannot have its ports', () => {
+  it('ends once with the reason, and leaves nothing behind', async () => {
+    const world = await new NodeWorld().ready();
+    const [first, second] = [1, 2].map(() => world.coordinator.add({ image: 'echo:1' }));
+    await world.sync();
+    await world.manager.stop('left');
+    const records = [first, second].map((run) => world.files.records.get(run?.id ?? 0));
+    const [own, other] = records;
+    if (own === undefined || other === undefined) throw new Error('no records');
+    world.files.records.set(other.run, { ...other, ports: own.ports });
+    const next = new NodeWorld({ survivors: world });
+    const open = await world.coordinator.runs.listOpen();
+    const recovery = await recoverRuns(next.deps, open, RANGE);
+    await next.vpn.start(await next.slots.prepare(recovery.busySlots));
+    next.vpn.up('10.206.0.5');
+    next.manager.adopt(recovery);
+    await next.settle();
+    expect(first).toMatchObject({ status: 'active', ends: 0 });
+    expect(second).toMatchObject({ status: 'failed', ends: 1 });
+    expect(second?.log).toContain('V6_PORTS_EXHAUSTED');
+    expect(next.engine.held().containers).toEqual([world.container(own.run)]);
+    expect(next.slots.uses().flatMap(({ run }) => run ?? [])).toEqual([own.run]);
+    expect(next.ports.held()).toMatchObject([{ run: own.run }]);
+    expect(world.coordinator.ports).toMatchObject([{ run: own.run }]);
+    expect([...next.files.records.keys()]).toEqual([own.run]);
+  });
+});
+
 describe('the entries of an earlier daemon', () => {
   const lease = (protocol: 'tcp' | 'udp', tunnelPort: number) =>
     ({ protocol, tunnelPort, port: 8888, label: null }) as const;
