@@ -183,7 +183,7 @@ describe('a peer in the VPN with a client of its own', () => {
       for await (const line of stream.lines) heard.push(line);
     })();
     stream.write('before');
-    await until('the flow stands', 5000, () => heard.includes('before'));
+    await until('the flow stands', 20_000, () => heard.includes('before'));
     await lab.kill(shared);
     await until(
       'the run is gone',

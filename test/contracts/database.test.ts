@@ -219,8 +219,15 @@ describe.each(DATABASES)('the store on %s', (_name, newUri) => {
     ).rejects.toThrow('stop');
     await Promise.all(Array.from({ length: 4 }, () => store.exclusively('a', work)));
     expect(most).toBe(1);
-    await Promise.all(['b', 'c'].map((name) => store.exclusively(name, work)));
-    expect(most).toBe(2);
+    const both = Promise.withResolvers<void>();
+    const meet = async (): Promise<void> => {
+      inside += 1;
+      if (inside === 2) both.resolve();
+      await both.promise;
+    };
+    // Each waits for the other: one after the other they would never end.
+    await Promise.all(['b', 'c'].map((name) => store.exclusively(name, meet)));
+    expect(inside).toBe(2);
   });
 
   it('keeps its data over a restart, and migrates once', async () => {

@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import type {
   ContainerSpec,
   Engine,
@@ -211,7 +211,7 @@ describe.each([
     expect(await containers.logs(id)).toBe('one\ntwo\n');
     expect(await containers.logs(id, { tail: 1 })).toBe('two\n');
     const followed: string[] = [];
-    for await (const text of containers.followLogs(id, AbortSignal.timeout(5000)))
+    for await (const text of containers.followLogs(id, AbortSignal.timeout(20_000)))
       followed.push(text);
     expect(followed.join('')).toBe('one\ntwo\n');
   });
@@ -245,7 +245,7 @@ describe.each([
     })();
     stream.write('echo a; echo b');
     stream.write('echo c');
-    await until('three lines', 5000, () => lines.length === 3);
+    await until('three lines', 20_000, () => lines.length === 3);
     expect(lines).toEqual(['a', 'b', 'c']);
     await containers.kill(id, 'SIGKILL');
     await reading;
@@ -263,6 +263,8 @@ describe.each([
     })();
     await networks.ensure(slotNetwork(0));
     await networks.ensure({ ...slotNetwork(1), labels: { 'v6.test': 'another' } });
+    // The labels of all that a test leaves do not find this one.
+    onTestFinished(() => networks.remove('v6z-contract-1'));
     const { networkMode: _mode, ...base } = spec('events', 'exit 0');
     const id = await containers.create({ ...base, networks: [{ name: 'v6z-contract-0' }] });
     await containers.start(id);
@@ -270,7 +272,7 @@ describe.each([
     await containers.remove(id);
     await networks.remove('v6z-contract-0');
     await networks.remove('v6z-contract-1');
-    await until('the last event', 5000, () =>
+    await until('the last event', 20_000, () =>
       seen.some(({ type, action }) => type === 'network' && action === 'destroy'),
     );
     control.abort();

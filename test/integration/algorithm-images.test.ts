@@ -38,7 +38,8 @@ printf '#!/bin/sh\necho ran' > /tmp/program && chmod 755 /tmp/program && /tmp/pr
   },
   forks: {
     lines: [],
-    program: '(while :; do sleep 30 & done) 2> /dev/null; exec sleep 30',
+    // For longer than any machine takes for what the test does meanwhile.
+    program: '(while :; do sleep 600 & done) 2> /dev/null; exec sleep 600',
   },
   memory: { lines: [], program: 'exec dd if=/dev/zero of=/dev/null bs=200M count=1' },
   /** Shows all that it can find of anybody, and waits. */
@@ -164,7 +165,7 @@ describe('an image', () => {
       const top = await run_('docker', ['top', container]).catch(() => undefined);
       return top === undefined ? 0 : top.stdout.trim().split('\n').length - 1;
     };
-    await until('it has many processes', 10_000, processes, (count) => count > PIDS / 2);
+    await until('it has many processes', RUN_LIMIT_MS, processes, (count) => count > PIDS / 2);
     expect(await processes()).toBeLessThanOrEqual(PIDS);
     const other = await start('gosu');
     expect(await ended(other)).toMatchObject({ status: 'completed' });
@@ -265,7 +266,7 @@ describe('two runs at once', () => {
   it('leave nothing of their folders behind when they end', async () => {
     for (const run of runs) await writeFile(path.join(own('temporary', run), 'go'), '');
     for (const run of runs) expect(await ended(run)).toMatchObject({ status: 'completed' });
-    await until('the folders are gone', 10_000, async () => {
+    await until('the folders are gone', RUN_LIMIT_MS, async () => {
       const entries = await readdir(path.join(alpha.context.dataDir, 'data'));
       return entries.length === 0;
     });

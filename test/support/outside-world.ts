@@ -49,6 +49,7 @@ export class OutsideWorld {
 
   static async open(lab: VpnLab): Promise<OutsideWorld> {
     await removeRules();
+    await removeOther(lab);
     const { id, labels } = lab.sandbox;
     const network = `v6-test-${id}-other`;
     // No bridge of v6: the guard does not know it.
@@ -115,6 +116,17 @@ async function outsideContainer(lab: VpnLab): Promise<string> {
   );
   await ip('route', 'add', METADATA, 'via', INTERNET, 'dev', link, 'table', TABLE);
   return id;
+}
+
+/** The addresses are the same for every lab: what another one left that was killed goes first. */
+async function removeOther({ engine }: VpnLab): Promise<void> {
+  for (const { name, subnets, labels } of await engine.networks.list({})) {
+    const owner = labels['v6.test'];
+    if (owner === undefined || !subnets.includes(OTHER_SUBNET)) continue;
+    for (const { id } of await engine.containers.list({ 'v6.test': owner }))
+      await engine.containers.remove(id);
+    await engine.networks.remove(name);
+  }
 }
 
 /** Rules that a crashed run left as well. */

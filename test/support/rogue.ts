@@ -59,13 +59,13 @@ export async function joinAsRogue(
   return { container, vpnAddress };
 }
 
-/** Ports of an address that take a TCP connection, out of these; from a container with socat. */
+/** Ports of an address that take a TCP connection, out of these; from a container with socat. One packet of each may be lost. */
 export async function openPorts(
   container: string,
   address: string,
   ports: readonly number[],
 ): Promise<readonly number[]> {
-  const probe = `{ socat -u OPEN:/dev/null TCP:${address}:$p,connect-timeout=1.5 2>/dev/null && echo open $p; } &`;
+  const probe = `{ socat -u OPEN:/dev/null TCP:${address}:$p,connect-timeout=3.5 2>/dev/null && echo open $p; } &`;
   const text = await shell(container, `for p in ${ports.join(' ')}; do ${probe} done; wait`);
   return [...text.matchAll(/open (\d+)/g)]
     .map(([, port]) => Number(port))
