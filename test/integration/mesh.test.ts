@@ -227,8 +227,10 @@ describe('a mesh of three nodes', () => {
     const plan = JSON.parse(await readFile(path.join(demo.root, 'plan.json'), 'utf8')) as {
       serverAddress: string;
     };
-    expect((await probe(`${plan.serverAddress}:7601`)).exitCode, 'the probe works').toBe(0);
     expect((await probe(`${address}:${port}`)).exitCode).not.toBe(0);
+    // Of a run that had ended there would be nothing to reach.
+    expect(await user.runs(task)).toMatchObject([{ status: 'active' }]);
+    expect((await probe(`${plan.serverAddress}:7601`)).exitCode, 'the probe works').toBe(0);
     await user.request('POST', '/kill/task', { id: task });
     await user.finish(task);
   });
@@ -468,7 +470,10 @@ describe('a demo that is there', () => {
       [path.join(import.meta.dirname, '../../bin/run.js'), 'demo', 'up', '--name', 'mesh'],
       { env: demo.env, extendEnv: false, reject: false, stdin: 'ignore' },
     );
-    await new Promise((resolve) => setTimeout(resolve, 3500));
+    const hasBegun = async (): Promise<boolean> =>
+      (await demo.docker('ps', '--all', '-q', '--filter', `label=v6.scope=${demo.scope}`)) !== '';
+    await until('it works on the host', 60_000, hasBegun);
+    await new Promise((resolve) => setTimeout(resolve, 1000));
     child.kill('SIGINT');
     expect((await child).exitCode).toBe(130);
     expect(await hostState(['/run/v6', demo.home])).toEqual(before);
