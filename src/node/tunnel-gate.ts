@@ -151,7 +151,8 @@ export class TunnelGate {
         code: isV6Error(error) ? error.code : 'V6_BUG',
         error,
       });
-      if (hasServerFailed(error)) this.#pushLater();
+      // What is not JSON comes from a web server before it, e.g. while it is being replaced.
+      if (hasServerFailed(error) || isV6Error(error, 'V6_SERVER_ANSWER')) this.#pushLater();
     }
     this.#settled = sent;
     this.#wake();

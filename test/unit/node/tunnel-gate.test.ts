@@ -107,24 +107,31 @@ it('takes an address back at the end that the server has not acknowledged yet', 
   expect(coordinator.address).toBeNull();
 });
 
-it('tells the address again to a server that failed, and lets runs go on meanwhile', async () => {
-  const { gate, vpn, coordinator, clock, settle } = await world();
-  const setAddress = coordinator.vpn.setAddress.bind(coordinator.vpn);
-  const failure = new V6Error('V6_SERVER_REFUSED', 'no', { details: { status: 500 } });
-  Object.assign(coordinator.vpn, { setAddress: () => Promise.reject(failure) });
-  let ups = 0;
-  gate.onUp(() => {
-    ups += 1;
-  });
-  vpn.up('10.206.0.5');
-  await settle();
-  expect(await gate.acknowledged(never)).toBeUndefined();
-  Object.assign(coordinator.vpn, { setAddress });
-  await clock.turn(60_000);
-  await settle();
-  expect(coordinator.address).toBe('10.206.0.5');
-  expect([ups, await gate.acknowledged(never)]).toEqual([1, '10.206.0.5']);
-});
+it.each([
+  ['failed', 'V6_SERVER_REFUSED', 500],
+  // The web server before it, while it is being replaced.
+  ['was not reached', 'V6_SERVER_ANSWER', 404],
+] as const)(
+  'tells the address again to a server that %s, and lets runs go on meanwhile',
+  async (_, code, status) => {
+    const { gate, vpn, coordinator, clock, settle } = await world();
+    const setAddress = coordinator.vpn.setAddress.bind(coordinator.vpn);
+    const failure = new V6Error(code, 'no', { details: { status } });
+    Object.assign(coordinator.vpn, { setAddress: () => Promise.reject(failure) });
+    let ups = 0;
+    gate.onUp(() => {
+      ups += 1;
+    });
+    vpn.up('10.206.0.5');
+    await settle();
+    expect(await gate.acknowledged(never)).toBeUndefined();
+    Object.assign(coordinator.vpn, { setAddress });
+    await clock.turn(60_000);
+    await settle();
+    expect(coordinator.address).toBe('10.206.0.5');
+    expect([ups, await gate.acknowledged(never)]).toEqual([1, '10.206.0.5']);
+  },
+);
 
 async function world() {
   const node = new NodeWorld();
