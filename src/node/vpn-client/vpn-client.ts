@@ -324,7 +324,14 @@ class DockerVpnClient implements VpnClient {
         code: slotLost(slot).code,
       });
     await this.#rules.applyAll(stream);
-    if (this.#credential !== undefined) await stream.run('wake');
+    if (this.#credential !== undefined) {
+      await stream.run('wake');
+      return;
+    }
+    // One whose end was lost with the last stream, or that an earlier daemon left, would hold its tunnel without a file.
+    await stream.run('vpn_stop');
+    const { kind } = this.#watch.state;
+    if (kind === 'connected' || kind === 'connecting') this.#watch.off();
   }
 
   async #killFrozen(): Promise<void> {

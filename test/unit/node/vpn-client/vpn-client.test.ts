@@ -1,4 +1,4 @@
-import { mkdir, readFile, rmdir } from 'node:fs/promises';
+import { mkdir, readFile, rmdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../../../src/core/clock.ts';
@@ -337,15 +337,60 @@ describe('the VPN client of a node', () => {
   it('does not take a file away for a failure of the one before', async () => {
     await client.start([slot]);
     await connect();
+    commands.length = 0;
     const second = client.connect(await clientConfig(), { subnet: SUBNET, limitMs: 5000 });
     openvpn.say('>STATE:2,RECONNECTING,ping-restart,,,,,', '>STATE:3,EXITING,auth-failure,,,,,');
     expect(client.tunnel()).toMatchObject({ kind: 'failed', failure: { definite: true } });
     const replaced = (): number => commands.filter((command) => command === 'vpn_replace').length;
-    await until('openvpn is called again', 5000, () => replaced() === 2);
+    await until('openvpn is called again', 5000, () => replaced() === 1);
     await client.takeRefusals(network(49152));
     expect(commands).not.toContain('vpn_stop');
     openvpn.open('>STATE:4,CONNECTED,SUCCESS,10.202.0.12,192.0.2.1,1194,,');
     expect(await second).toEqual({ ok: true, address: '10.202.0.12' });
+  });
+
+  it('ends an openvpn whose end was lost with the stream, as soon as there is another', async () => {
+    await client.start([slot]);
+    await connect();
+    let losses = 0;
+    onCommand = (command) => {
+      isSilent = command === 'vpn_stop' && losses === 0;
+      if (!isSilent) return;
+      losses += 1;
+      engine.failAt('containers.openStream', 1, 'V6_ENGINE_MISSING');
+      engine.loseStreams(CONTAINER);
+    };
+    await expect(client.disconnect()).rejects.toMatchObject({ code: 'V6_ENGINE_MISSING' });
+    // That is the truth: it has not been told.
+    expect(client.tunnel()).toMatchObject({ kind: 'connected' });
+    await until('it is down', 5000, () => client.tunnel().kind === 'off');
+    expect(commands.filter((command) => command === 'vpn_stop')).toHaveLength(3);
+  });
+
+  it('keeps the cause of a definite failure when the end of openvpn was lost', async () => {
+    await client.start([slot]);
+    await connect();
+    commands.length = 0;
+    onCommand = (command) => {
+      isSilent = command === 'vpn_stop' && !commands.includes('ready');
+      if (isSilent) engine.loseStreams(CONTAINER);
+    };
+    openvpn.say('>STATE:2,RECONNECTING,ping-restart,,,,,', '>STATE:3,EXITING,auth-failure,,,,,');
+    await until('it is told again', 5000, () => commands.at(-1) === 'vpn_stop' && !isSilent);
+    await client.takeRefusals(network(49152));
+    expect(client.tunnel()).toMatchObject({ kind: 'failed', failure: { definite: true } });
+  });
+
+  it('ends the openvpn of an earlier daemon whose file is not usable', async () => {
+    await client.start([slot]);
+    await connect();
+    await client.close();
+    await writeFile(path.join(folder.path, 'client', 'client.ovpn'), 'half of a fi');
+    commands.length = 0;
+    client = createVpnClient(deps);
+    await client.start([slot]);
+    expect(commands).toContain('vpn_stop');
+    expect(commands).not.toContain('wake');
   });
 
   it('puts no address on tun0 that the tunnel no longer has', async () => {
