@@ -75,8 +75,8 @@ async function endOf(run: number): Promise<Date> {
 
 /** Nothing of the run is on this host any more. */
 async function isGone(run: number): Promise<void> {
-  await until('its container is gone', 10_000, async () => (await container(run)) === undefined);
-  await until('its files are gone', 10_000, async () => {
+  await until('its container is gone', LIMIT_MS, async () => (await container(run)) === undefined);
+  await until('its files are gone', LIMIT_MS, async () => {
     const { dataDir } = alpha.context;
     const left = [
       ...(await readdir(path.join(dataDir, 'data')).catch(() => [])),

@@ -25,7 +25,7 @@ beforeAll(async () => {
   folder = await tempFolder();
   await (await composeImages(ROOT, await connectEngine())).build({ only: ['vpn', 'runtime'] });
   world = await TestCoordination.start(path.join(folder.path, 'server'));
-}, 120_000);
+}, 300_000);
 afterAll(async () => {
   await world?.server.stop();
   await folder?.remove();
@@ -73,7 +73,7 @@ it('a daemon in a container finds an engine again that has made itself another s
   await engine.containers.start(await engine.containers.create(spec));
   const log = () => engine.containers.logs(spec.name);
   const starts = (text: string): number => text.split('The node has started').length - 1;
-  await until('the node has started', 40_000, log, (text) => starts(text) === 1);
+  await until('the node has started', 90_000, log, (text) => starts(text) === 1);
 
   const { runs } = await world.createTask(IMAGE, [of?.organization ?? 0], { method: 'hold' });
   const run = runs[0] ?? 0;
@@ -94,4 +94,4 @@ it('a daemon in a container finds an engine again that has made itself another s
   expect(await world.run(run)).toMatchObject({ status: 'completed' });
   expect(await world.result(run)).toBe('"held"');
   relay.close();
-}, 240_000);
+}, 480_000);

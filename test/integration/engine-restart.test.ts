@@ -92,7 +92,7 @@ class RestartWorld {
   async nodeEnds(): Promise<void> {
     await until(
       'the process of the node ends',
-      20_000,
+      60_000,
       () => this.process === undefined || hasEnded(this.process),
     );
   }
@@ -195,7 +195,7 @@ describe('a restart of an engine with live-restore', () => {
     expect(status).toBe('completed');
     expect(await world.result(run)).toBe('"held"');
     expect(Math.abs(Date.parse(`${String(finished_at)}Z`) - pause)).toBeLessThan(60_000);
-    await until('its container goes', 10_000, async () => (await at.container(run)) === undefined);
+    await until('its container goes', 30_000, async () => (await at.container(run)) === undefined);
   });
 
   it('leaves runs to the next daemon when the node stops meanwhile', async () => {
@@ -235,7 +235,7 @@ describe('a restart of an engine without live-restore', () => {
       });
       await until(
         'its container goes',
-        10_000,
+        30_000,
         async () => (await at.container(run)) === undefined,
       );
       const next = await at.startRun('echo');

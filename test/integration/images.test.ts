@@ -24,10 +24,10 @@ const referenceOf = (kind: BuiltImage['kind']): string => {
   return image.reference;
 };
 
-async function stateOf(kind: BuiltImage['kind'] | 'runtime-base'): Promise<ImageState> {
+async function stateOf(kind: BuiltImage['kind']): Promise<ImageState> {
   const images = await engine.images.list({ 'v6.image': kind });
-  const { reference } = built.find((one) => one.kind === kind) ?? {};
-  const image = images.find(({ tags }) => reference === undefined || tags.includes(reference));
+  const reference = referenceOf(kind);
+  const image = images.find(({ tags }) => tags.includes(reference));
   if (image === undefined) throw new Error(`No image ${kind}`);
   return image;
 }
@@ -181,7 +181,10 @@ describe('the runtime image', () => {
 
 describe('the echo image', () => {
   it('adds less than 2 MB to the base of the runtime', async () => {
-    const added = (await stateOf('echo')).sizeBytes - (await stateOf('runtime-base')).sizeBytes;
+    // The base of these sources: an engine may have those of earlier ones as well.
+    const listed = await (await composeImages(root, engine)).list();
+    const base = listed.find(({ kind, isCurrent }) => kind === 'runtime-base' && isCurrent);
+    const added = (await stateOf('echo')).sizeBytes - (base?.sizeBytes ?? 0);
     expect(added).toBeGreaterThan(0);
     expect(added).toBeLessThan(2e6);
   });

@@ -73,7 +73,7 @@ async function startClient(name: string, config: string, extra: readonly string[
     run,
     remove: () => engine.containers.remove(id),
     address: async (): Promise<string> => {
-      await until(`${name} connects`, 15_000, log, (text) =>
+      await until(`${name} connects`, 40_000, log, (text) =>
         text.includes('Initialization Sequence Completed'),
       );
       const { output } = await run('ip', '-4', '-o', 'addr', 'show', 'dev', 'tun0');
@@ -166,7 +166,7 @@ describe('nodes on the embedded VPN server', () => {
     expect(await alpha.address()).toBe('10.204.0.10');
     expect(await beta.address()).toBe('10.204.0.11');
     await listenIn(beta.id, 8888);
-    await until('alpha reaches beta', 5000, () => alpha.reaches('10.204.0.11', 8888));
+    await until('alpha reaches beta', 20_000, () => alpha.reaches('10.204.0.11', 8888));
     const { report } = await portalStatus(deps, context);
     expect(report?.tunnels?.map(({ node, address }) => [node, address])).toEqual([
       ['alpha', '10.204.0.10'],
@@ -182,7 +182,7 @@ describe('nodes on the embedded VPN server', () => {
     const outside = (await engine.networks.find(network))?.containers['v6-test-portal-beta'];
     const neighbour = outside?.split('/')[0] ?? '';
     // Without the tunnel the neighbour answers: what follows is the rules' work, not a closed port.
-    await until('the neighbour answers', 5000, () => alpha.reaches(neighbour, 7777));
+    await until('the neighbour answers', 20_000, () => alpha.reaches(neighbour, 7777));
     const before = await serverRules();
     expect(await alpha.reaches('10.204.0.1', 9999)).toBe(false);
     for (const address of [neighbour, portalAddress, gateway]) {
@@ -211,7 +211,7 @@ describe('nodes on the embedded VPN server', () => {
     alpha = await startClient('alpha', text);
     expect(await alpha.address()).toBe('10.204.0.10');
     await alpha.run('dash', '-c', 'echo "signal SIGUSR1" | socat - TCP:127.0.0.1:7505');
-    await until('alpha reconnects', 10_000, async () => {
+    await until('alpha reconnects', 30_000, async () => {
       const log = await alpha.log();
       return log.split('Initialization Sequence Completed').length > 2;
     });
@@ -222,7 +222,7 @@ describe('nodes on the embedded VPN server', () => {
     const old = await fetchConfig('alpha');
     const { text } = await fetchConfig('alpha');
     const loser = await startClient('loser', old.text);
-    await until('the old file is refused', 15_000, loser.hasEnded);
+    await until('the old file is refused', 40_000, loser.hasEnded);
     expect(await loser.log()).toContain('AUTH_FAILED');
     await loser.remove();
     await alpha.remove();
@@ -287,7 +287,7 @@ describe('nodes on the embedded VPN server', () => {
     const account = await accountOf(world);
     expect((await api(account.url, login, 'disconnect')).status).toBe(204);
     expect((await api(account.url, login, 'disconnect')).status).toBe(204);
-    await until('delta is refused', 15_000, delta.hasEnded);
+    await until('delta is refused', 40_000, delta.hasEnded);
     await delta.remove();
   });
 
@@ -338,7 +338,7 @@ describe('stopping the embedded portal', () => {
     const stop = new AbortController();
     const started = startPortal(deps, { context, subnet: SUBNET, signal: stop.signal });
     const failed = expect(started).rejects.toThrow('enough');
-    await until('the portal container exists', 10_000, () =>
+    await until('the portal container exists', 30_000, () =>
       engine.containers.find(names.portal(SCOPE)),
     );
     stop.abort(new Error('enough'));

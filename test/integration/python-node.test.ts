@@ -172,7 +172,7 @@ describe('a Python node at our server', { timeout: TEST_TIMEOUT_MS }, () => {
       heard.events
         .filter(({ name }) => name === 'algorithm_status_change')
         .map(({ payload }) => payload as { status: string; run_id: number });
-    await until('the end is told', 5000, () =>
+    await until('the end is told', LIMIT_MS, () =>
       statuses().some(({ status }) => status === 'completed'),
     );
     expect(statuses()).toContainEqual(
@@ -198,7 +198,7 @@ describe('a Python node at our server', { timeout: TEST_TIMEOUT_MS }, () => {
     await until('it runs', LIMIT_MS, async () => (await runOf(wait)).status === 'active');
     await north.user.ask('task.kill', { id_: wait });
     const left = () => engine.containers.list({ node: node.name });
-    await until('its container is gone', 10_000, async () => (await left()).length === 0);
+    await until('its container is gone', LIMIT_MS, async () => (await left()).length === 0);
     expect(await runOf(wait)).toMatchObject({ status: 'killed by user' });
 
     await server.stop();

@@ -36,7 +36,7 @@ describe('the task firewall', () => {
     algorithmC = await lab.addAlgorithm(c, slotOf(c));
     neighbour = await lab.addAlgorithm(a, slotOf(a, 1));
     await asWanted();
-    await until('all algorithms listen', 10_000, async () => {
+    await until('all algorithms listen', 30_000, async () => {
       const all = [algorithmA, algorithmB, algorithmC, neighbour];
       const counts = await Promise.all(all.map((id) => lab.shell(id, LISTENING)));
       return counts.every((count) => Number(count) === 2);
@@ -181,7 +181,7 @@ describe('the task firewall', () => {
     await lab.engine.containers.stop(a.container, 2);
     await lab.engine.containers.start(a.container);
     const isReady = 'test -e /run/v6/ready && echo yes';
-    await until('the rules are there', 10_000, () => lab.shell(a.container, isReady));
+    await until('the rules are there', 30_000, () => lab.shell(a.container, isReady));
     expect(await elements()).toBe(before);
     const again = createVpnClient(a.deps);
     await again.start(a.slots);

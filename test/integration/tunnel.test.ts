@@ -39,7 +39,7 @@ describe('a tunnel between two VPN clients', () => {
     await b.client.applyRun(RUN, network(slotOf(b), [a]));
     algorithmA = await lab.addAlgorithm(a, slotOf(a));
     algorithmB = await lab.addAlgorithm(b, slotOf(b));
-    await until('both algorithms listen', 10_000, async () =>
+    await until('both algorithms listen', 30_000, async () =>
       (await Promise.all([algorithmA, algorithmB].map((id) => lab.shell(id, LISTENING)))).every(
         (count) => Number(count) === 2,
       ),
@@ -85,7 +85,7 @@ describe('a tunnel between two VPN clients', () => {
       neighbour,
       `printf canary-plain | socat -t 0.2 - UDP:${lab.serverAddress}:9999 2>&1`,
     );
-    await until('the sniffer saw the plain word', 5000, () => sniffer.count('canary-plain'));
+    await until('the sniffer saw the plain word', 20_000, () => sniffer.count('canary-plain'));
     expect(await sniffer.count('canary-one')).toBe(0);
     expect(await sniffer.count('canary-two')).toBe(0);
     await sniffer.stop();
@@ -159,7 +159,7 @@ describe('a tunnel between two VPN clients', () => {
     const victim = await lab.addAlgorithm(a, other);
     await until(
       'the victim listens',
-      5000,
+      20_000,
       async () => Number(await lab.shell(victim, LISTENING)) === 2,
     );
     for (const target of [

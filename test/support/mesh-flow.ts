@@ -63,7 +63,7 @@ export class MeshFlow {
     const line = `echo "pid $$"; ${speak} socat - TCP:${to},connect-timeout=5,nodelay | ${STAMP}; echo closed`;
     const stream = await engine.containers.openStream(container, ['/bin/sh', '-c', line]);
     const flow = new MeshFlow(engine, container, stream, kind);
-    await until(`a flow to ${to} runs`, 8000, () => {
+    await until(`a flow to ${to} runs`, 20_000, () => {
       if (!flow.#isOpen) throw new Error(`the connection to ${to} did not open`);
       return flow.#beats.length >= 2;
     });

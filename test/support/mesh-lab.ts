@@ -223,7 +223,7 @@ export class MeshLab {
 
   /** `address:port` of a port of a run, as another run of its family learns it. */
   async addressOf(asker: MeshRun, of: MeshRun, label = 'echo'): Promise<string> {
-    return until('the address is listed', 10_000, async () => {
+    return until('the address is listed', 30_000, async () => {
       // All of them are asked for, so that the node knows of all before a test looks at its rules.
       const found = (await this.addresses(asker)).find(
         (one) => one.organization_id === of.node.organization && one.label === label,

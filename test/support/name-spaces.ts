@@ -88,7 +88,7 @@ export class NameSpaces {
       errors += chunk.toString();
     });
     const isReady = async (): Promise<boolean> => (await readdir(folder)).includes('ready');
-    await until('the name spaces are made', 10_000, async () => hasEnded(init) || isReady());
+    await until('the name spaces are made', 30_000, async () => hasEnded(init) || isReady());
     if (hasEnded(init)) throw new Error(`unshare ended with ${init.exitCode}: ${errors}`);
     return new NameSpaces(folder, init, childOf(init), env);
   }
@@ -123,7 +123,7 @@ export class NameSpaces {
       await ended;
     }
     // A file system that is still being unmounted is busy for a moment.
-    await until(`${this.folder} is removed`, 10_000, async () => {
+    await until(`${this.folder} is removed`, 30_000, async () => {
       await rm(this.folder, { recursive: true, force: true });
       return true;
     });

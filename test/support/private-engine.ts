@@ -31,9 +31,10 @@ export interface PrivateEngineOptions {
 }
 
 const PREFIX = 'v6pe-';
-const READY_MS = 40_000;
-const END_MS = 20_000;
-const LOAD_MS = 60_000;
+/** What bounds a hang, on a machine whose processors others want as well. */
+const READY_MS = 90_000;
+const END_MS = 60_000;
+const LOAD_MS = 150_000;
 
 /**
  * Starts a Docker engine of its own in name spaces of its own: what it and its containers do to network, firewall and mounts

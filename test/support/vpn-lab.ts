@@ -101,7 +101,7 @@ export class VpnLab {
       stopTimeoutSeconds: 5,
     });
     await this.engine.containers.start(id);
-    await until('the VPN server listens', 10_000, async () =>
+    await until('the VPN server listens', 30_000, async () =>
       (await this.engine.containers.logs(id)).includes('Initialization Sequence Completed'),
     );
   }
@@ -260,7 +260,7 @@ export class VpnLab {
       capabilities: ['NET_ADMIN', 'NET_RAW'],
     });
     await this.engine.containers.start(id);
-    await until('the sniffer runs', 5000, async () =>
+    await until('the sniffer runs', 30_000, async () =>
       (await this.shell(id, 'test -e /tmp/frames && echo yes')).includes('yes'),
     );
     return {
