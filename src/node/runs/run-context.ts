@@ -9,6 +9,7 @@ import { LogStream } from './log-stream.ts';
 import { parentOf, type RunDeps } from './run-deps.ts';
 import { failureNote, RunRefused, renderLog } from './run-ending.ts';
 import type { RunRegistration } from './run-registration.ts';
+import { aWhileLonger } from './server-failures.ts';
 
 const WITHOUT_SHARED_LOG =
   'The node does not share the logs of its algorithms (share_algorithm_logs).\n';
@@ -64,9 +65,8 @@ export class RunContext {
   async tell(patch: RunPatch): Promise<void> {
     const { deps, signal, id } = this;
     try {
-      await untilAnswered(deps, 'status of a run', signal, () =>
-        deps.runs.patch(id, patch, signal),
-      );
+      const say = () => deps.runs.patch(id, patch, signal);
+      await untilAnswered(deps, 'status of a run', signal, say, aWhileLonger());
     } catch (error) {
       const status = isV6Error(error, 'V6_SERVER_REFUSED') ? error.details.status : undefined;
       if (typeof status === 'number' && status < 500) {

@@ -4,10 +4,11 @@ import type { Slot } from '../../core/vpn/slot.ts';
 import { untilEngineAnswers } from '../engine-patience.ts';
 import type { RunPatch } from '../interfaces/coordinator.ts';
 import type { EndStatus } from '../interfaces/run-files.ts';
-import { hasServerFailed, isServerAway, untilAnswered } from '../server-patience.ts';
+import { hasServerFailed, untilAnswered } from '../server-patience.ts';
 import { resultOwner } from './initiator.ts';
 import type { RunContext } from './run-context.ts';
 import { failureNote, type RunEnding } from './run-ending.ts';
+import { aWhileLonger } from './server-failures.ts';
 
 /**
  * Undoes the start in reverse, tries every step, and tells the server in between: a port is free only when the server no longer
@@ -73,19 +74,6 @@ async function removeContainer(context: RunContext, signal: AbortSignal): Promis
   );
 }
 
-/** Times that a server which fails at the end of a run is told it again: a bit more than three minutes. */
-const FAILURES_MAX = 20;
-
-/** A result is not thrown away for one failure of the server, and its run holds nobody up for good either. */
-function aWhileLonger(): (error: unknown) => boolean {
-  let failures = 0;
-  return (error) => {
-    if (isServerAway(error)) return true;
-    failures += 1;
-    return hasServerFailed(error) && failures <= FAILURES_MAX;
-  };
-}
-
 /** The server will not hear of the end. All else, such as an API key that is no longer good, may be over with the next start. */
 function isRefusal(error: unknown): boolean {
   return isV6Error(error, 'V6_SERVER_REFUSED') && !hasServerFailed(error);
@@ -135,9 +123,9 @@ async function seal(
   const { deps, open } = context;
   if (payload === undefined) return { status, finishedAt, log };
   try {
-    const result = await untilAnswered(deps, 'result of a run', signal, () =>
-      deps.payloads.seal(payload, resultOwner(open), signal),
-    );
+    const encrypt = () => deps.payloads.seal(payload, resultOwner(open), signal);
+    const what = 'result of a run';
+    const result = await untilAnswered(deps, what, signal, encrypt, aWhileLonger());
     return { status, finishedAt, log, result };
   } catch (error) {
     signal.throwIfAborted();

@@ -73,12 +73,15 @@ describe('a run of an encrypted collaboration', () => {
     expect(world.coordinator.statuses.at(-1)).toMatchObject({ status: 'failed' });
   });
 
-  it('waits with its result for a server that is away', async () => {
+  it.each([
+    ['is away', new V6Error('V6_SERVER_UNREACHABLE', 'away')],
+    ['stumbles', new V6Error('V6_SERVER_REFUSED', 'an error', { details: { status: 500 } })],
+  ])('waits with its result for a server that %s', async (_, error) => {
     let isAway = true;
     const world = await new NodeWorld({
       payloads: payloads({
         seal: async (payload) => {
-          if (isAway) throw new V6Error('V6_SERVER_UNREACHABLE', 'away');
+          if (isAway) throw error;
           return encryptMessage(payload, owner.publicKey.key);
         },
       }),
