@@ -28,6 +28,8 @@ export class FamilyMember {
   hasLeft = false;
   /** Readings that the algorithm's own questions cause, one after the other. */
   confirmations: Promise<void> = Promise.resolve();
+  /** The one that has not begun. */
+  nextConfirmation: Promise<void> | undefined;
   isDirty = true;
   hasWarned = false;
 

@@ -145,19 +145,25 @@ export class TaskFamilies {
   async confirm(run: number, destinations: readonly Destination[]): Promise<void> {
     const member = this.#members.get(run);
     if (member === undefined) return;
-    const isNews = (): boolean =>
-      this.#elsewhere(destinations).some((one) => !member.isAllowed(one)) && !member.hasLeft;
-    if (!isNews()) return;
-    // One after the other, and not all at once: an algorithm that asks about other tasks again and again is not to make this
-    // node do the same three times over.
+    if (this.#elsewhere(destinations).every((one) => member.isAllowed(one))) return;
+    member.nextConfirmation ??= this.#confirmNext(member);
+    await member.nextConfirmation;
+  }
+
+  /**
+   * One reading for all who ask until it begins, and one a second at most: an algorithm that asks about other tasks again and again
+   * is not to make this node do the same three times over, nor to fill it with answers that wait.
+   */
+  #confirmNext(member: FamilyMember): Promise<void> {
     const turn = member.confirmations.then(async () => {
-      if (!isNews()) return;
+      member.nextConfirmation = undefined;
+      if (member.hasLeft) return;
       await this.#readForAnswer(member);
       await this.#apply(member);
     });
     const pause = (): Promise<void> => this.#pause(CONFIRM_EVERY_MS);
     member.confirmations = turn.then(pause, pause);
-    await turn;
+    return turn;
   }
 
   async #readForAnswer(member: FamilyMember): Promise<void> {
