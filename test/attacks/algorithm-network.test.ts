@@ -127,7 +127,6 @@ describe('an algorithm, with root in its container', () => {
     host?.close();
     await world?.remove();
     await lab?.remove();
-    if (hostile) await lab.engine.images.remove(hostile);
   });
 
   it('reaches what it is for: its proxy, and the declared ports of its own task', async () => {

@@ -22,6 +22,7 @@ export async function buildHostileImage(lab: MeshLab): Promise<string> {
   ];
   await writeFile(path.join(folder, 'Dockerfile'), `${lines.join('\n')}\n`);
   await lab.engine.images.build({ folder, tags: [tag], labels: { 'v6.test': 'attack' } });
+  lab.adoptImage(tag);
   return tag;
 }
 

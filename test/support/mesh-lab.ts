@@ -130,6 +130,11 @@ export class MeshLab {
     const folder = path.join(this.vpn.folder.path, `image-${this.#images.length}`);
     const { engine, image } = this.vpn.sandbox;
     await buildTestAlgorithm(engine, folder, image, tag, program, lines);
+    this.adoptImage(tag);
+  }
+
+  /** An image that goes with the lab. */
+  adoptImage(tag: string): void {
     this.#images.push(tag);
   }
 

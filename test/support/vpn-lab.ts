@@ -291,10 +291,13 @@ export class VpnLab {
   }
 
   async remove(): Promise<void> {
-    for (const node of this.nodes) await node.client.remove();
+    const failures: unknown[] = [];
+    for (const { client } of this.nodes)
+      await client.remove().catch((error: unknown) => failures.push(error));
     await removeClients(this.sandbox, this.sandbox.id);
     await this.sandbox.removeAll();
     await this.folder.remove();
+    if (failures.length > 0) throw failures[0];
   }
 
   #newAuthority(): Promise<{ certificate: string; privateKey: string }> {
