@@ -149,10 +149,22 @@ clean() {
   claims "$1" "$2" "$3" "$4" && listening "$1" "$2" "$3" "$4"
 }
 
-# only_shell: the shell of a stream that was lost may still sit there; it would take its last command up again.
+# only_shell: the shell of a stream that was lost may still sit there, with what it has started: it would do its last command after
+# ours. The engine makes it the leader of its group; relays have left that. Comes back when nothing is left of it.
 only_shell() {
-  if [ -s "$V6_RUN/shell.pid" ] && read -r shell <"$V6_RUN/shell.pid" &&
-    [ "$(tr '\0' ' ' 2>/dev/null <"/proc/$shell/cmdline")" = "/bin/sh " ]; then kill -KILL "$shell" || true; fi
+  if [ -s "$V6_RUN/shell.pid" ] && read -r shell <"$V6_RUN/shell.pid" && [ "$shell" != "$$" ]; then
+    # No program has a number while it is that of a group: with the shell gone the group is what it has started.
+    case "$(tr '\0' ' ' 2>/dev/null <"/proc/$shell/cmdline")" in
+      "/bin/sh " | "")
+        kill -s KILL -- "-$shell" 2>/dev/null || kill -s KILL "$shell" 2>/dev/null || :
+        n=0
+        while kill -s 0 -- "-$shell" 2>/dev/null && [ "$n" -lt 40 ]; do
+          n=$((n + 1))
+          sleep 0.05
+        done
+        ;;
+    esac
+  fi
   echo "$$" >"$V6_RUN/shell.pid"
 }
 
