@@ -97,8 +97,20 @@ async function report(
     if (context.isClosed) return { isTold: true, status };
     const patch = await seal(context, ending, signal);
     ({ status } = patch);
-    const tell = () => deps.runs.patch(id, patch, signal);
-    await untilAnswered(deps, 'end of a run', signal, tell, aWhileLonger());
+    const tell = (end: RunPatch) =>
+      untilAnswered(
+        deps,
+        'end of a run',
+        signal,
+        () => deps.runs.patch(id, end, signal),
+        aWhileLonger(),
+      );
+    await tell(patch).catch(async (error: unknown) => {
+      if (patch.result === undefined || !isTooLarge(error)) throw error;
+      const rest = withoutResult(context, ending, error);
+      ({ status } = rest);
+      await tell(rest);
+    });
     return { isTold: true, status };
   } catch (error) {
     if (signal.aborted) return { isTold: false, status };
@@ -114,13 +126,16 @@ async function report(
   }
 }
 
-/** The end as it goes to the server. A result that cannot be encrypted for its owner does not go at all: the run has failed. */
+type LastPatch = RunPatch & { readonly status: EndStatus };
+
+/** The end as it goes to the server. A result that cannot be encrypted for its owner does not go at all. */
 async function seal(
   context: RunContext,
-  { status, finishedAt, log, payload }: RunEnding,
+  ending: RunEnding,
   signal: AbortSignal,
-): Promise<RunPatch & { readonly status: EndStatus }> {
+): Promise<LastPatch> {
   const { deps, open } = context;
+  const { status, finishedAt, log, payload } = ending;
   if (payload === undefined) return { status, finishedAt, log };
   try {
     const encrypt = () => deps.payloads.seal(payload, resultOwner(open), signal);
@@ -129,10 +144,24 @@ async function seal(
     return { status, finishedAt, log, result };
   } catch (error) {
     signal.throwIfAborted();
-    context.warn('The result of a run cannot be sent', error);
-    const note = `${failureNote(toV6Error(error))}\nThe result of this run was not sent.\n`;
-    return { status: 'failed', finishedAt, log: note + log };
+    return withoutResult(context, ending, error);
   }
+}
+
+/** A run whose result cannot be sent has failed. */
+function withoutResult(
+  context: RunContext,
+  { finishedAt, log }: RunEnding,
+  error: unknown,
+): LastPatch {
+  context.warn('The result of a run cannot be sent', error);
+  const note = `${failureNote(toV6Error(error))}\nThe result of this run was not sent.\n`;
+  return { status: 'failed', finishedAt, log: note + log };
+}
+
+/** RFC 9110 15.5.14: of our server, or of a proxy before one. It would be said of the same result again and again. */
+function isTooLarge(error: unknown): boolean {
+  return isV6Error(error) && error.details.status === 413;
 }
 
 async function keepOutcome(context: RunContext, ending: RunEnding): Promise<void> {
