@@ -57,7 +57,7 @@ const END_OF: Record<(typeof ENDS)[number], (run: MeshRun) => Promise<void>> = {
     await lab.docker('kill', node.client);
     await until(
       'the tunnel is back',
-      20_000,
+      60_000,
       async () => (await node.control.vpn()).level !== 'none',
     );
     expect(await lab.finish({ id: 0, runs: [run] })).toEqual(['completed']);

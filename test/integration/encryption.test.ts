@@ -19,7 +19,7 @@ const RUN_LIMIT_MS = 40_000;
 const ROOT_ORGANIZATION = 1;
 
 /**
- * What its input says: `echo` returns the input; `talk` writes lines for a while; `central` lets every organization of the
+ * What its input says: `echo` returns the input; `talk` writes lines, the last when the test lets it; `central` lets every organization of the
  * input echo what it is given, and returns the answer of `GET /result?task_id=`, `GET /result/<id>` and `/task/<id>/result`.
  */
 const PROGRAM = String.raw`
@@ -39,7 +39,7 @@ case "$in" in
     for i in $(seq 100); do case "$(get /task/$id/status)" in *completed*) break;; *failed*|*crashed*) break;; esac; sleep 0.3; done
     all=$(get "/result?task_id=$id"); one=$(printf %s "$all" | sed 's/.*"id":\([0-9]*\),"result".*/\1/')
     printf '{"page":%s,"one":%s,"old":%s}' "$all" "$(get /result/$one)" "$(get /task/$id/result)" > $d/output;;
-  *'"talk"'*) for i in 1 2 3 4 5 6; do echo "line $i $t"; sleep 0.6; done; printf '"done"' > $d/output;;
+  *'"talk"'*) for i in 1 2 3 4 5; do echo "line $i $t"; sleep 0.3; done; while [ ! -e /mnt/tmp/go ]; do sleep 0.1; done; echo "line 6 $t"; printf '"done"' > $d/output;;
   *'"echo"'*) printf '{"got":%s}' "$in" > $d/output;;
 esac
 `;
@@ -215,7 +215,8 @@ describe('an encrypted collaboration', () => {
   });
 
   it('streams the log of a running algorithm, without its token, and the end does not double it', async () => {
-    await (await create(0)).start();
+    const node = await create(0);
+    await node.start();
     const [alpha] = nodes;
     const { runs } = await createTask({ method: 'talk' }, [alpha?.organization ?? 0]);
     const [run = 0] = runs;
@@ -228,6 +229,8 @@ describe('an encrypted collaboration', () => {
     expect(live).toMatchObject({ status: 'active', finished_at: null });
     expect(live.log).not.toContain('line 6');
     expect(live.log).toContain('line 1 [token]');
+    const temporary = `data/tmp-${String(run).padStart(9, '0')}`;
+    await writeFile(path.join(node.context.dataDir, temporary, 'go'), '');
     const { log } = await ended(run);
     expect(log).toBe([1, 2, 3, 4, 5, 6].map((i) => `line ${i} [token]\n`).join(''));
   });
@@ -290,6 +293,7 @@ describe('an encrypted collaboration', () => {
       port: world.port,
       apiKey: first?.apiKey ?? '',
     });
+    daemons.push(plain);
     await expect(plain.start()).rejects.toMatchObject({ code: 'V6_NODE_ENCRYPTION_MISMATCH' });
     expect(await off.held()).toEqual([]);
   });
@@ -298,6 +302,7 @@ describe('an encrypted collaboration', () => {
     await (await create(0)).start();
     const [first] = nodes;
     const { encryptMessage } = await import('../../src/core/crypto/message.ts');
+    await keyFile('wrong');
     const wrong = keys.get('wrong')?.publicKey.key;
     const task = await world.ask('POST', '/task', {
       name: 'test',

@@ -115,7 +115,12 @@ class RestartWorld {
     const file = path.join(this.temporary(run), 'beats');
     const read = async () => (await readFile(file, 'utf8').catch(() => '')).trim().split('\n');
     const { length } = await read();
-    return until('the algorithm is answered', 15_000, read, (lines) => lines.length > length + 1);
+    return until(
+      'the algorithm is answered',
+      RUN_LIMIT_MS,
+      read,
+      (lines) => lines.length > length + 1,
+    );
   }
 
   temporary(run: number): string {

@@ -173,7 +173,7 @@ describe('our nodes at a Python server', () => {
     await until('both run', LIMIT_MS, isActive);
     expect((await user('POST', '/kill/task', { id: wait })).status).toBe(200);
     const busy = () => daemons.flatMap(({ daemon }) => daemon?.status().runs ?? []);
-    await until('nothing runs any more', 15_000, busy, (runs) => runs.length === 0);
+    await until('nothing runs any more', LIMIT_MS, busy, (runs) => runs.length === 0);
     const killed = await runsOf(wait);
     expect(killed.map(({ status }) => status)).toEqual(['killed by user', 'killed by user']);
   });
@@ -198,7 +198,7 @@ describe('our nodes at a Python server', () => {
     const [member] = members;
     await until(
       'it is offline',
-      15_000,
+      LIMIT_MS,
       () => statusOf(member?.id ?? 0),
       (is) => is === 'offline',
     );
