@@ -19,8 +19,9 @@ const RUN_LIMIT_MS = 40_000;
 const ROOT_ORGANIZATION = 1;
 
 /**
- * What its input says: `echo` returns the input; `talk` writes lines, the last when the test lets it; `central` lets every organization of the
- * input echo what it is given, and returns the answer of `GET /result?task_id=`, `GET /result/<id>` and `/task/<id>/result`.
+ * What its input says: `echo` returns the input; `talk` writes lines, the last when the test lets it; `central` lets every
+ * organization of the input echo what it is given, and returns the answer of `GET /result?task_id=`, `GET /result/<id>` and
+ * `/task/<id>/result`.
  */
 const PROGRAM = String.raw`
 d=$(echo /mnt/data/task-*); in=$(cat $d/input); t=$(cat $d/token)
