@@ -144,8 +144,7 @@ vpn_kill() { vpn_replace; }
 # clean INDEX GATEWAY/LENGTH CLIENT LINK ADDRESS: leave nothing of the run that had this slot: no flow, no open call to the proxy.
 clean() {
   release "$1"
-  flush "$5" || return 1
-  forget "$5"
+  flush "$5" && forget "$5" || return 1
   claims "$1" "$2" "$3" "$4" && listening "$1" "$2" "$3" "$4"
 }
 
@@ -229,17 +228,32 @@ survey() {
 }
 
 # forget ADDRESS: what was refused to an algorithm is no news of the next run at its address, and its ports are no longer there.
+# In one transaction: an algorithm can fill the records, and a program for each element would take a minute.
 forget() {
-  {
-    for set in refused_in refused_out; do
-      nft list set inet v6client "$set" | tr ',={}' '\n\n\n\n' | awk -v address="$1" -v set="$set" '
-        $2 == "." && $4 == "." && $6 == "." && ($1 == address || $3 == address) {
-          print "delete element inet v6client " set " { " $1 " . " $3 " . " $5 " . " $7 " }"
-        }'
-    done
-    nft list map inet v6client resumed | tr ',={}' '\n\n\n\n' | awk -v address="$1" '
-      $1 == address && $2 == "." { print "delete element inet v6client resumed { " $1 " . " $3 " }" }'
-  } | while read -r command; do nft "$command" 2>/dev/null || :; done
+  n=0
+  until commands=$(forgetting "$1") && { [ -z "$commands" ] || echo "$commands" | nft -f - 2>/dev/null; }; do
+    # One of them has expired since.
+    n=$((n + 1))
+    [ "$n" -lt 20 ] || { log "the refusals of $1 are still recorded"; return 1; }
+  done
+}
+
+# forgetting ADDRESS: the commands of nft for that, one for each set.
+forgetting() {
+  for set in refused_in refused_out; do
+    nft list set inet v6client "$set" | tr ',={}' '\n\n\n\n' | awk -v address="$1" '
+      $2 == "." && $4 == "." && $6 == "." && ($1 == address || $3 == address) { print $1 " . " $3 " . " $5 " . " $7 }' |
+      deleting "$set"
+  done
+  nft list map inet v6client resumed | tr ',={}' '\n\n\n\n' | awk -v address="$1" '
+    $1 == address && $2 == "." { print $1 " . " $3 }' | deleting resumed
+}
+
+# deleting SET: one command of nft for the keys on standard input.
+deleting() {
+  awk -v set="$1" '
+    { printf "%s%s", NR == 1 ? "delete element inet v6client " set " { " : ", ", $0 }
+    END { if (NR > 0) print " }" }'
 }
 
 # cut: end the flows that the lines on standard input name, SOURCE DESTINATION [PROTOCOL PORT]: who opened them, where they lead

@@ -1,9 +1,10 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type TempFolder, tempFolder } from '../../support/temp-folder.ts';
+import { inTempFolder, type TempFolder, tempFolder } from '../../support/temp-folder.ts';
 import { until } from '../../support/wait.ts';
 
 const CLIENT = path.join(import.meta.dirname, '../../../images/vpn/client.sh');
@@ -75,4 +76,44 @@ describe('a new shell of commands in the VPN client', () => {
     await takeOver();
     expect(isAlive(await numberIn('child'))).toBe(false);
   });
+});
+
+/** Lists the files beside it, notes what it is called with, and refuses the first transaction. */
+const NFT = `#!/bin/sh
+cd "$(dirname "$0")"
+echo "$*" >>calls
+case "$1" in
+  list) echo "elements = { $(cat "$5") }" ;;
+  *) cat >>transactions; [ "$(grep -c -e "-f -" calls)" -gt 1 ] ;;
+esac
+`;
+
+describe('what a run leaves in the records of the VPN client', () => {
+  it('is forgotten at once, however much it is, and again where an element has expired meanwhile', () =>
+    inTempFolder(async (folder) => {
+      const ports = Array.from({ length: 300 }, (_, index) => index + 1);
+      const said = 'counter packets 1 bytes 60 expires 59m50s';
+      const keys = ports.map((port) => `10.77.1.3 . 10.76.0.9 . tcp . ${port}`);
+      const others = [`10.77.1.11 . 10.76.0.9 . tcp . 1 ${said}`];
+      const files = {
+        refused_in: `10.76.0.9 . 10.77.1.3 . udp . 8888 ${said}`,
+        refused_out: [...others, ...keys.map((key) => `${key} ${said}`)].join(',\n'),
+        resumed: '10.77.1.3 . 8888 expires 9m : 49152, 10.77.1.11 . 8888 expires 9m : 49153',
+      };
+      for (const [name, text] of Object.entries(files))
+        await writeFile(path.join(folder, name), text);
+      await writeFile(path.join(folder, 'nft'), NFT, { mode: 0o755 });
+      await promisify(execFile)('/bin/sh', ['-c', `. ${CLIENT}; forget 10.77.1.3`], {
+        env: { ...process.env, PATH: `${folder}:${process.env.PATH}` },
+      });
+      const transaction = [
+        'delete element inet v6client refused_in { 10.76.0.9 . 10.77.1.3 . udp . 8888 }',
+        `delete element inet v6client refused_out { ${keys.join(', ')} }`,
+        'delete element inet v6client resumed { 10.77.1.3 . 8888 }',
+      ];
+      const told = await readFile(path.join(folder, 'transactions'), 'utf8');
+      expect(told.trim().split('\n')).toEqual([...transaction, ...transaction]);
+      const calls = await readFile(path.join(folder, 'calls'), 'utf8');
+      expect(calls.trim().split('\n')).toHaveLength(8);
+    }));
 });
