@@ -10,7 +10,9 @@ export interface TempFolder {
 
 export async function tempFolder(): Promise<TempFolder> {
   const folder = await mkdtemp(path.join(tmpdir(), 'v6-'));
-  return { path: folder, remove: () => rm(folder, { recursive: true, force: true }) };
+  // Somebody who is about to end may still write a file.
+  const options = { recursive: true, force: true, maxRetries: 10 };
+  return { path: folder, remove: () => rm(folder, options) };
 }
 
 /** A folder for one test, gone when it ends. */

@@ -190,7 +190,7 @@ async function connector(
   settings: Partial<PortalSettings> = {},
 ) {
   replay = await startPortalReplay(exchanges);
-  return createPortalConnector({ ...SETTINGS, ...settings, url: replay.url }, { timeoutMs: 500 });
+  return createPortalConnector({ ...SETTINGS, ...settings, url: replay.url }, { timeoutMs: 5000 });
 }
 
 describe('upstream weakness: the portal', () => {
