@@ -59,6 +59,12 @@ export class FamilyMember {
     this.#applied = new Set(network.destinations.map(destinationKey));
   }
 
+  /** The rules may lack by now what is not in this: taking it away may have been all that was done. */
+  notApplied(network: RunNetwork): void {
+    const wanted = new Set(network.destinations.map(destinationKey));
+    this.#applied = new Set([...this.#applied].filter((key) => wanted.has(key)));
+  }
+
   /** True when it is wanted, and the rules have it. */
   isAllowed(destination: Destination): boolean {
     const key = destinationKey(destination);

@@ -225,6 +225,7 @@ export class TaskFamilies {
     } catch (error) {
       // The next reading tries again; a run that has ended meanwhile is nobody's concern.
       member.isDirty = true;
+      member.notApplied(network);
       if (!member.hasLeft) throw error;
     }
   }

@@ -23,7 +23,8 @@ export interface VpnClient {
   cleanSlot(slot: Slot): Promise<void>;
   /**
    * Makes exactly this hold for the run: its mappings, who may reach them, and whom it may reach, in one transaction. Open flows
-   * that are no longer allowed are cut. Repeating it changes nothing. Throws V6_FIREWALL_APPLY; then all is as before.
+   * that are no longer allowed are cut. Repeating it changes nothing. Throws V6_FIREWALL_APPLY; then all is as before, but for what
+   * the run is no longer allowed: that is not wanted from then on, and the next change or check takes what is left of it away.
    */
   applyRun(run: number, network: RunNetwork): Promise<void>;
   /** Takes all of the run away and cuts its flows. Absent is fine. */

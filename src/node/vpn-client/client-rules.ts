@@ -26,7 +26,12 @@ import {
 } from '../../core/vpn/client-transaction.ts';
 import { forgetRefusals, refusalsOf } from '../../core/vpn/refusals.ts';
 import { CLIENT_TABLE } from '../../core/vpn/rules.ts';
-import type { AddressPlan, Refusal, RunNetwork } from '../../core/vpn/task-firewall.ts';
+import type {
+  AddressPlan,
+  Destination,
+  Refusal,
+  RunNetwork,
+} from '../../core/vpn/task-firewall.ts';
 import type { Remote } from '../../core/vpn/tunnel.ts';
 import type { CommandStream } from './command-stream.ts';
 import { isLostStream } from './command-stream.ts';
@@ -67,16 +72,23 @@ export class ClientRules {
     this.#deps = deps;
   }
 
-  /** Throws V6_FIREWALL_APPLY; then all is as before. */
+  /** Throws V6_FIREWALL_APPLY; then all is as before, but for what the run is no longer allowed: that is taken away all the same. */
   async setRun(run: number, network: RunNetwork): Promise<void> {
     const { algorithm, isUnread = false } = network;
-    const isInherited = !isUnread && this.#inherited.algorithms.delete(algorithm);
-    try {
-      await this.#change(`the rules of run ${run}`, () => this.#runs.set(run, network), run);
-    } catch (error) {
-      if (isInherited) this.#inherited.algorithms.add(algorithm);
-      throw error;
-    }
+    const isInherited = !isUnread && this.#inherited.algorithms.has(algorithm);
+    const before = this.#runs.get(run);
+    await this.#change(
+      `the rules of run ${run}`,
+      () => {
+        if (isInherited) this.#inherited.algorithms.delete(algorithm);
+        this.#runs.set(run, network);
+      },
+      () => {
+        if (isInherited) this.#inherited.algorithms.add(algorithm);
+        if (before === undefined) this.#runs.delete(run);
+        else this.#runs.set(run, allowedByBoth(before, network));
+      },
+    );
   }
 
   /**
@@ -107,10 +119,16 @@ export class ClientRules {
   }
 
   async setRemotes(remotes: readonly Remote[]): Promise<void> {
-    const what = 'the addresses of the VPN server';
-    await this.#change(what, () => {
-      this.#remotes = remotes;
-    });
+    const before = this.#remotes;
+    await this.#change(
+      'the addresses of the VPN server',
+      () => {
+        this.#remotes = remotes;
+      },
+      () => {
+        this.#remotes = before;
+      },
+    );
   }
 
   /**
@@ -186,13 +204,9 @@ export class ClientRules {
     return refusalsOf(table, network, { runs: [...this.#runs.values()], own: address });
   }
 
-  async #change(what: string, edit: () => void, run?: number): Promise<void> {
-    const before = {
-      remotes: this.#remotes,
-      network: run === undefined ? undefined : this.#runs.get(run),
-      wanted: this.#wanted,
-      cuts: this.#cuts,
-    };
+  /** `undo` is called when it failed, and allows nothing that is not allowed before and after. */
+  async #change(what: string, edit: () => void, undo: () => void): Promise<void> {
+    const before = { wanted: this.#wanted, cuts: this.#cuts };
     edit();
     try {
       const wanted = this.#plan();
@@ -201,12 +215,17 @@ export class ClientRules {
       this.#wanted = wanted;
       await this.#apply();
     } catch (error) {
-      this.#remotes = before.remotes;
-      if (run !== undefined) this.#put(run, before.network);
-      this.#wanted = before.wanted;
-      this.#cuts = before.cuts;
+      undo();
+      this.#wanted = this.#plan();
+      const cuts = cutsOf(before.wanted, this.#wanted);
+      this.#cuts = [...before.cuts, ...cuts];
       this.#applied = undefined;
-      await this.#save(before.wanted);
+      try {
+        await this.#save(this.#wanted);
+      } finally {
+        // What fails here again is left to the next change or check, as to a new stream: it is not wanted any more.
+        if (cuts.length > 0 && !isLostStream(error)) await this.#apply().catch(() => undefined);
+      }
       throw applyFailure(what, error);
     }
   }
@@ -216,11 +235,6 @@ export class ClientRules {
     this.#saved = undefined;
     await this.#deps.folder.saveElements(elements, before);
     this.#saved = elements;
-  }
-
-  #put(run: number, network: RunNetwork | undefined): void {
-    if (network === undefined) this.#runs.delete(run);
-    else this.#runs.set(run, network);
   }
 
   async #apply(): Promise<void> {
@@ -270,6 +284,20 @@ export class ClientRules {
     );
     return together(own, { ...elementsOf(elements, algorithms), sending: new Map(sending) });
   }
+}
+
+function allowedByBoth(before: RunNetwork, after: RunNetwork): RunNetwork {
+  const peers = new Set(after.peers);
+  const destinations = new Set(after.destinations.map(destinationText));
+  return {
+    ...before,
+    peers: before.peers.filter((peer) => peers.has(peer)),
+    destinations: before.destinations.filter((one) => destinations.has(destinationText(one))),
+  };
+}
+
+function destinationText({ address, protocol, port }: Destination): string {
+  return `${address} ${protocol} ${port}`;
 }
 
 /** Lines as what a pipe carries: a builtin of the shell, so there is no limit of an argument's length. Its text holds no quote. */

@@ -420,6 +420,35 @@ describe('the families of the runs of a node', () => {
     expect(destinations()).toEqual([50_000, 50_001]);
   });
 
+  it('hold nothing for allowed that a failed change may have taken away', async () => {
+    const told = { address: '10.206.0.4' as Ipv4, protocol: 'tcp', port: 50_000 } as const;
+    server.elsewhere.push(at(4, { ports: [50_000] }));
+    await families.join(local);
+    await settled();
+    server.elsewhere.length = 0;
+    vpn.failNext('applyRun', 'V6_FIREWALL_APPLY');
+    await clock.turn(READ_EVERY_MS);
+    await settled();
+    server.elsewhere.push(at(4, { ports: [50_000] }));
+    const turn = Promise.withResolvers<void>();
+    const apply = vpn.applyRun.bind(vpn);
+    vpn.applyRun = async (run, network) => {
+      await turn.promise;
+      await apply(run, network);
+    };
+    await clock.turn(1000);
+    await settled();
+    let isAnswered = false;
+    const asked = families.learn(1, [told]).then(() => {
+      isAnswered = true;
+    });
+    await settled();
+    expect(isAnswered).toBe(false);
+    turn.resolve();
+    await asked;
+    expect(destinations()).toEqual([50_000]);
+  });
+
   it('are not set back by a reading that began before another and ended after it', async () => {
     await families.join(local);
     await settled();

@@ -196,6 +196,46 @@ describe('the VPN client of a node', () => {
     expect(commands.at(-1)).not.toContain('49153');
   });
 
+  it.each([
+    ['the flows could not be cut', '| cut'],
+    ['the sets were not to be changed', 'v6client'],
+  ])('does not allow again what was taken away when %s', async (_, text) => {
+    await client.start([slot, next]);
+    const joined = network(49152);
+    await client.applyRun(1, joined);
+    refused = text;
+    await expect(
+      client.applyRun(1, { ...joined, peers: [], destinations: [] }),
+    ).rejects.toMatchObject({ code: 'V6_FIREWALL_APPLY' });
+    expect(await state('receiving')).toBe('');
+    refused = undefined;
+    // Somebody else's change makes up for it, flows that are still open included.
+    await client.applyRun(2, { ...network(49153, next), peers: [] });
+    expect(commands.at(-1)).toContain('flush set inet v6client receiving');
+    expect(commands.at(-1)).not.toContain('10.202.0.9 . 10.201.0.3');
+    expect(commands.at(-1)).toContain("'10.202.0.9 10.201.0.3' '10.201.0.3 10.202.0.9' | cut");
+    expect(await state('ports')).toContain('tcp 49152 10.201.0.3 8888');
+  });
+
+  it('takes away what is no longer allowed also when the disk is full', async () => {
+    await client.start([slot]);
+    const joined = network(49152);
+    await client.applyRun(1, joined);
+    const blocked = path.join(folder.path, 'state', 'receiving.new');
+    await mkdir(blocked);
+    const other = '10.202.0.10' as Ipv4;
+    await expect(client.applyRun(1, { ...joined, peers: [other] })).rejects.toThrow(
+      /Could not write/,
+    );
+    // Who is new waits for the next attempt.
+    expect(commands.at(-1)).not.toContain(other);
+    expect(commands.at(-1)).not.toContain('10.202.0.9 . 10.201.0.3');
+    expect(commands.at(-1)).toContain("'10.202.0.9 10.201.0.3' | cut");
+    await rmdir(blocked);
+    await client.applyRun(1, { ...joined, peers: [other] });
+    expect(await state('receiving')).toBe('10.202.0.10 10.201.0.3 tcp 8888\n');
+  });
+
   it('loads the table anew when the sets do not take a change', async () => {
     await client.start([slot]);
     refused = '| nft -f -';
