@@ -80,7 +80,9 @@ export class MeshLab {
     try {
       return await MeshLab.#make(vpn, `demo-${name}`, options);
     } catch (error) {
-      await vpn.remove();
+      await vpn.remove().catch((left: unknown) => {
+        throw bothOf(error, left);
+      });
       throw error;
     }
   }
@@ -109,7 +111,9 @@ export class MeshLab {
       await Promise.all(lab.nodes.map((node) => node.start()));
       return lab;
     } catch (error) {
-      await lab.remove();
+      await lab.remove().catch((left: unknown) => {
+        throw bothOf(error, left);
+      });
       throw error;
     }
   }
@@ -409,6 +413,10 @@ export class MeshNode {
     this.process = undefined;
   }
 }
+
+/** Why a lab did not come up, and why something of it is left. */
+const bothOf = (reason: unknown, left: unknown): AggregateError =>
+  new AggregateError([reason, left], `${String(reason)}\nleft behind: ${String(left)}`);
 
 async function removeScope({ containers, networks }: Engine, scope: Scope): Promise<void> {
   const labels = { [LABEL.scope]: scope };
